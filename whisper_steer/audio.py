@@ -1,8 +1,8 @@
 """Audio input: any file, bytes, stdin or array becomes float32 mono at 16 kHz, without an ffmpeg binary.
 
-libsndfile (soundfile) reads what it can; PyAV, which carries the FFmpeg libraries in its wheel, reads the rest
-(mp4, m4a, webm, mov, ...). Blocks are mixed down and resampled as they are read, so a recording with many
-channels or a high rate is never held whole in its own format.
+libsndfile (soundfile) reads what it can; PyAV, which carries the FFmpeg libraries in its wheel, reads the
+rest (mp4, m4a, webm, mov, ...). Blocks are mixed down and resampled as they are read, so a recording with
+many channels or a high rate is never held whole in its own format.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ Chunk = tuple[int, Mono]  # (sampling rate in Hz, mono samples)
 def load_audio(source: str | Path | bytes | npt.NDArray[Any], sr: int = SAMPLE_RATE) -> Mono:
     """Read a recording as the waveform that Whisper expects.
 
-    ``source`` is a path, ``"-"`` for stdin, the bytes of a file in any container, or an array that already has
-    the rate ``sr``: ``(samples,)`` or ``(samples, channels)``, floats as they are, integers divided by their full
-    scale. Channels are averaged with equal weights; rates are converted with soxr (HQ). Float samples beyond +-1
-    are kept. A recording of any length above zero is accepted: Whisper pads it to its window of 30 s.
+    ``source`` is a path, ``"-"`` for stdin, the bytes of a file in any container, or an array that already
+    has the rate ``sr``: ``(samples,)`` or ``(samples, channels)``, floats as they are, integers divided by
+    their full scale. Channels are averaged with equal weights; rates are converted with soxr (HQ). Float
+    samples beyond +-1 are kept. A recording of any length above zero is accepted: Whisper pads it to 30 s.
 
     Returns float32 ``(n,)``, contiguous, ``n >= 1``, at ``sr`` Hz.
 
@@ -81,7 +81,7 @@ def _pyav_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
     import av
 
     try:
-        with av.open(file, metadata_errors="ignore") as container:
+        with av.open(file, mode="r", metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise AudioError(f"{name} has no audio stream")
             stream = container.streams.audio[0]

@@ -1,0 +1,73 @@
+"""Shared by the tests: a Whisper with random weights, the nano model, recordings made on the spot."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import whisper
+from whisper.model import ModelDimensions, Whisper
+
+NANO = Path(__file__).parents[1] / "whisper_steer" / "assets" / "nano.pt"
+
+TINY = ModelDimensions(
+    n_mels=80,
+    n_audio_ctx=1500,
+    n_audio_state=32,
+    n_audio_head=2,
+    n_audio_layer=2,
+    n_vocab=51864,
+    n_text_ctx=448,
+    n_text_state=32,
+    n_text_head=2,
+    n_text_layer=1,
+)
+
+
+@pytest.fixture(scope="session")
+def nano_path() -> Path:
+    """The checkpoint that ships with the package."""
+    if not NANO.is_file():
+        pytest.skip("assets/nano.pt has not been trained yet")
+    return NANO
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of OpenAI's layout, English, with seeded random weights: it babbles on any sound."""
+    generator = torch.random.manual_seed(0)
+    model = Whisper(TINY)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.0, 0.2, generator=generator)
+    path = tmp_path_factory.mktemp("models") / "tiny-random.pt"
+    torch.save({"dims": asdict(TINY), "model_state_dict": model.half().state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_path: Path) -> Whisper:
+    """That checkpoint through openai-whisper's own loader."""
+    return whisper.load_model(str(tiny_path), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def wav_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """``tone`` (2 s, 440 Hz), ``chirp`` (3 s, 300 to 1500 Hz in noise), ``noise`` (2 s); 16 kHz mono."""
+    folder = tmp_path_factory.mktemp("audio")
+    rng = np.random.default_rng(0)
+    seconds = np.arange(48000) / 16000
+    sounds = {
+        "tone": 0.3 * np.sin(2 * np.pi * 440 * seconds[:32000]),
+        "chirp": 0.3 * np.sin(2 * np.pi * (300 + 200 * seconds) * seconds)
+        + 0.02 * rng.standard_normal(48000),
+        "noise": 0.1 * rng.standard_normal(32000),
+    }
+    paths = {name: folder / f"{name}.wav" for name in sounds}
+    for name, samples in sounds.items():
+        soundfile.write(paths[name], samples, 16000)
+    return paths
