@@ -1,0 +1,188 @@
+"""A steering artifact on disk: a folder with ``card.json``, ``steering.safetensors`` and ``sae.safetensors``.
+
+The card says what the artifact is and where it comes from; `steering.safetensors` holds the few latents, the gate
+and the calibration scores that a run needs; `sae.safetensors` the whole SAE, read only on request. No pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
+from whisper_steer.gate import Gate
+from whisper_steer.methods import Edits
+from whisper_steer.sae import SAE, Latents, SAEConfig
+
+SCHEMA = 1
+CARD, TENSORS, SAE_TENSORS = "card.json", "steering.safetensors", "sae.safetensors"
+
+
+@dataclass
+class Artifact:
+    """Everything fitted for one encoder at one hook point."""
+
+    name: str
+    fingerprint: str
+    """of the encoder it was fitted on, see `whisper_steer.models.encoder_fingerprint`"""
+    hook_point: str
+    """see `whisper_steer.hooks`"""
+    edits: Edits
+    gate: Gate
+    speech_scores: Tensor
+    """(n,) window evidence of held-out speech: the calibration"""
+    nonspeech_scores: Tensor
+    """(m,) window evidence of held-out non-speech"""
+    strengths: dict[str, float]
+    """method name -> the strength chosen for it on held-out data"""
+    info: dict[str, Any] = field(default_factory=dict)
+    """the card's free part: model, sae, selected latents with scores, data, command, measured results"""
+    sae: SAE | None = None
+    path: Path | None = None
+
+    def check(self, fingerprint: str) -> None:
+        """Raise `FingerprintError` unless the artifact was fitted on that encoder."""
+        if fingerprint != self.fingerprint:
+            raise FingerprintError(
+                f"artifact {self.name!r} was fitted on another encoder ({self.fingerprint[:19]}..., "
+                f"this one is {fingerprint[:19]}...); fit one with: whisper-steer fit MODEL"
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the folder; it appears whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+            folder = Path(scratch) / "artifact"
+            folder.mkdir()
+            save_file(_tensors(self), folder / TENSORS)
+            if self.sae is not None:
+                save_file({k: v.half() for k, v in self.sae.state_dict().items()}, folder / SAE_TENSORS)
+            (folder / CARD).write_text(json.dumps(self.card(), indent=2) + "\n", encoding="utf-8")
+            if path.exists():
+                os.replace(path, Path(scratch) / "previous")
+            os.replace(folder, path)
+        self.path = path
+        return path
+
+    def card(self) -> dict[str, Any]:
+        """The JSON card."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "hook_point": self.hook_point,
+            "gate": {
+                "kind": "dense" if self.gate.latents is None else "sae",
+                "features": len(self.gate.weight),
+                "calibration_speech_windows": len(self.speech_scores),
+                "calibration_nonspeech_windows": len(self.nonspeech_scores),
+            },
+            "strengths": self.strengths,
+            **self.info,
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> Artifact:
+        """Read a folder. Raises `ArtifactError` where a part is missing, damaged or of another schema."""
+        path = Path(path)
+        if not (path / CARD).is_file():
+            raise ArtifactError(f"no steering artifact at {path}: it has no {CARD}; make one with: whisper-steer fit")
+        try:
+            card = json.loads((path / CARD).read_text(encoding="utf-8"))
+            schema = card.pop("schema")
+            if schema != SCHEMA:
+                raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}; fit it again")
+            tensors = load_file(path / TENSORS)
+            card.pop("gate")
+            return cls(
+                name=card.pop("name"),
+                fingerprint=card.pop("fingerprint"),
+                hook_point=card.pop("hook_point"),
+                strengths=card.pop("strengths"),
+                info=card,
+                path=path,
+                **_from_tensors(tensors),
+            )
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{path} is damaged ({type(error).__name__}: {error}); copy or fit it again") from error
+
+    def load_sae(self) -> SAE:
+        """The whole SAE. Raises `ArtifactError` where the folder has none."""
+        if self.sae is None:
+            if self.path is None or not (self.path / SAE_TENSORS).is_file():
+                raise ArtifactError(f"artifact {self.name!r} carries no SAE; fit it again to get one")
+            state = {k: v.float() for k, v in load_file(self.path / SAE_TENSORS).items()}
+            n_state, n_latents = state["W_enc"].shape
+            self.sae = SAE(SAEConfig(n_state, n_latents // n_state, self.info["sae"]["k"]))
+            self.sae.load_state_dict(state)
+        return self.sae
+
+
+def shipped_folder() -> Path:
+    """Where the artifacts that come with the package lie."""
+    from whisper_steer import steering_vectors
+
+    return Path(steering_vectors.__path__[0])
+
+
+def cache_folder() -> Path:
+    """Where `--auto-fit` keeps what it fitted; ``WHISPER_STEER_CACHE`` overrides it."""
+    import platformdirs
+
+    override = os.environ.get("WHISPER_STEER_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("whisper-steer")) / "steering"
+
+
+def find(fingerprint: str) -> Path | None:
+    """The shipped or cached artifact for an encoder, or None."""
+    for root in (shipped_folder(), cache_folder()):
+        for card in sorted(root.glob(f"*/{CARD}")):
+            try:
+                if json.loads(card.read_text(encoding="utf-8"))["fingerprint"] == fingerprint:
+                    return card.parent
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+    return None
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """A folder as given, or the name of a shipped artifact."""
+    for path in (Path(name_or_path), shipped_folder() / str(name_or_path), cache_folder() / str(name_or_path)):
+        if (path / CARD).is_file():
+            return path
+    shipped = sorted(card.parent.name for card in shipped_folder().glob(f"*/{CARD}"))
+    raise UsageError(f"no steering artifact at {name_or_path}; pass a folder with {CARD} or one of {', '.join(shipped)}")
+
+
+def _tensors(artifact: Artifact) -> dict[str, Tensor]:
+    edits, gate = artifact.edits, artifact.gate
+    tensors = {f"edits.latents.{name}": value for name, value in vars(edits.latents).items()}
+    tensors |= {f"edits.{name}": value for name, value in vars(edits).items() if name != "latents"}
+    tensors |= {"gate.weight": gate.weight, "gate.bias": gate.bias, "gate.mean": gate.mean}
+    if gate.latents is not None:
+        tensors |= {f"gate.latents.{name}": value for name, value in vars(gate.latents).items()}
+    tensors |= {"speech_scores": artifact.speech_scores, "nonspeech_scores": artifact.nonspeech_scores}
+    return {name: value.detach().float().contiguous().clone() for name, value in tensors.items()}
+
+
+def _from_tensors(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix) and "." not in k[len(prefix) :]}
+
+    gate_latents = part("gate.latents.")
+    return {
+        "edits": Edits(latents=Latents(**part("edits.latents.")), **part("edits.")),
+        "gate": Gate(**part("gate."), latents=Latents(**gate_latents) if gate_latents else None),
+        "speech_scores": tensors["speech_scores"],
+        "nonspeech_scores": tensors["nonspeech_scores"],
+    }

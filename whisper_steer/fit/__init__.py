@@ -1,0 +1,1 @@
+"""Fitting an artifact: clips -> windows -> activations -> SAE -> scores -> gate -> calibration -> artifact."""

@@ -1,0 +1,101 @@
+"""Clips of speech and non-speech with their splits: from a manifest, from two folders, or from the built-in pack."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from whisper_steer.audio import load_audio
+from whisper_steer.errors import DataError
+
+Kind = Literal["speech", "nonspeech"]
+Split = Literal["fit", "choose", "test"]
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".aac", ".wma", ".aiff"}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording. ``group`` is its speaker or source recording: no group lies in two splits."""
+
+    kind: Kind
+    split: Split
+    group: str
+    source: Path | np.ndarray
+    dataset: str = ""
+    text: str | None = None
+    label: str | None = None
+    voice: bool = False
+    """non-speech of a class that holds human voice; left out of fitting"""
+
+    def samples(self) -> np.ndarray:
+        """float32 mono at 16 kHz."""
+        return self.source if isinstance(self.source, np.ndarray) else load_audio(self.source)
+
+
+def from_manifest(path: Path) -> list[Clip]:
+    """Clips of a JSONL manifest; paths in it are relative to its folder. Raises `DataError`."""
+    clips = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"cannot read the manifest {path}: {error.strerror}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            group = row.get("group") or "?"
+            clips.append(
+                Clip(
+                    kind=row["kind"],
+                    split=row.get("split") or split_of(group if group != "?" else row["path"]),
+                    group=f"{row.get('dataset', '')}/{group if group != '?' else row['path']}",
+                    source=path.parent / row["path"],
+                    dataset=row.get("dataset", ""),
+                    text=row.get("text"),
+                    label=row.get("label"),
+                    voice=bool(row.get("voice")),
+                )
+            )
+        except (ValueError, KeyError, AttributeError) as error:
+            raise DataError(f"{path}, line {number}: {type(error).__name__} {error}; see the manifest's fields") from error
+    return clips
+
+
+def from_folder(folder: Path, kind: Kind) -> list[Clip]:
+    """Every audio file below a folder. Its group is its own sub-folder, or itself where it lies at the top."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; pass a folder of {kind} recordings")
+    clips = []
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
+        relative = path.relative_to(folder)
+        group = relative.parts[0] if len(relative.parts) > 1 else relative.stem
+        clips.append(Clip(kind, split_of(group), group, path, dataset=folder.name))
+    if not clips:
+        raise DataError(f"{folder} holds no audio ({', '.join(sorted(AUDIO_SUFFIXES))})")
+    return clips
+
+
+def from_pack() -> list[Clip]:
+    """The calibration pack that comes with the package."""
+    from whisper_steer.calibration import load_pack
+
+    return [
+        Clip(c.kind, c.split, c.group, c.samples, "calibration-pack", c.text, c.label) for c in load_pack()
+    ]
+
+
+def split_of(group: str) -> Split:
+    """A fixed split by hash of the group: three quarters fit, one quarter choose."""
+    return "choose" if hashlib.sha256(group.encode()).digest()[0] < 64 else "fit"
+
+
+def select(clips: list[Clip], kind: Kind, split: Split) -> list[Clip]:
+    """Clips of one kind and split, without the classes that hold human voice."""
+    return [c for c in clips if c.kind == kind and c.split == split and not c.voice]

@@ -1,0 +1,179 @@
+"""30 s windows made from clips, with a label for every encoder frame: what the gate and the SAE learn from.
+
+Speech windows hold one clip or several, as recorded, in noise, far away, or through a narrow band; their frame
+labels come from Silero VAD on the clean clip, so that they stay right at -5 dB. Non-speech windows hold one clip
+padded with silence, as Whisper pads, or several that fill the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy import signal
+from whisper.audio import N_SAMPLES, SAMPLE_RATE
+
+from whisper_steer.fit.clips import Clip, Kind
+
+FRAMES = 1500
+FRAME_SAMPLES = N_SAMPLES // FRAMES
+SPEECH, NONSPEECH, UNKNOWN = 1, 0, -1
+UNKNOWN_MARGIN = 10
+"""frames next to speech that are labelled neither way: the encoder looks around"""
+CONDITIONS = {"as recorded": 0.30, "noise": 0.45, "quiet": 0.15, "band": 0.10}
+
+
+@dataclass
+class Window:
+    """``samples`` (480000,) float32; ``labels`` (1500,) int8: SPEECH, NONSPEECH or UNKNOWN; ``content`` frames."""
+
+    samples: np.ndarray
+    labels: np.ndarray
+    kind: Kind
+    condition: str
+    content: int
+    """frames up to the end of the audio; the rest is padding"""
+
+
+def plan(speech: list[Clip], nonspeech: list[Clip], n_speech: int, n_nonspeech: int, seed: int) -> Iterator[Window]:
+    """Windows for fitting, speech and non-speech in turn, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.permutation(np.array(["speech"] * n_speech + ["nonspeech"] * n_nonspeech))
+    speech_queue, noise_queue = _cycle(speech, rng), _cycle(nonspeech, rng)
+    for kind in kinds:
+        yield (
+            speech_window(speech_queue, noise_queue, rng)
+            if kind == "speech"
+            else nonspeech_window(noise_queue, rng)
+        )
+
+
+def single(clip: Clip) -> Window:
+    """One clip at the start of its window, padded as Whisper pads: what a short recording looks like."""
+    samples = clip.samples()[:N_SAMPLES]
+    labels = np.full(FRAMES, NONSPEECH, np.int8)
+    if clip.kind == "speech":
+        _label(labels, speech_frames(samples), 0)
+    return Window(_padded(samples), labels, clip.kind, "as recorded", _frames(len(samples)))
+
+
+def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.Generator) -> Window:
+    """One to six clips with pauses, degraded in one of the ways of `CONDITIONS`."""
+    audio = np.zeros(N_SAMPLES, np.float32)
+    labels = np.full(FRAMES, NONSPEECH, np.int8)
+    position = int(rng.exponential(0.7) * SAMPLE_RATE)
+    end = 0
+    for _ in range(int(rng.choice([1, 1, 1, 2, 3, 6]))):
+        clip = next(speech).samples()
+        clip = clip[: N_SAMPLES - position]
+        if len(clip) < SAMPLE_RATE // 10:
+            break
+        audio[position : position + len(clip)] += clip * 10 ** (rng.uniform(-6, 3) / 20)
+        _label(labels, speech_frames(clip), position // FRAME_SAMPLES)
+        end = position + len(clip)
+        position = end + int(rng.exponential(1.0) * SAMPLE_RATE)
+    condition = str(rng.choice(list(CONDITIONS), p=list(CONDITIONS.values())))
+    if condition == "noise":
+        end = min(N_SAMPLES, end + int(rng.exponential(3.0) * SAMPLE_RATE))
+        background = _looped(next(noise).samples(), end, rng)
+        audio[:end] = mix(audio[:end], background, float(rng.uniform(-8, 20)), labels)
+    elif condition == "quiet":
+        audio *= 10 ** (rng.uniform(-55, -15) / 20)
+    elif condition == "band":
+        audio = band_limit(audio, rng)
+    return Window(_peak_safe(audio), labels, "speech", condition, _frames(end))
+
+
+def nonspeech_window(noise: Iterator[Clip], rng: np.random.Generator) -> Window:
+    """One clip and padding, or clips end to end; as loud as recorded or down to 40 dB quieter."""
+    audio = np.zeros(N_SAMPLES, np.float32)
+    position = 0
+    fill = rng.random() < 0.35
+    while position < N_SAMPLES:
+        clip = next(noise).samples()[: N_SAMPLES - position]
+        audio[position : position + len(clip)] += clip
+        position += len(clip)
+        if not fill:
+            break
+    if rng.random() < 0.4:
+        audio *= 10 ** (rng.uniform(-40, 0) / 20)
+    return Window(_peak_safe(audio), np.full(FRAMES, NONSPEECH, np.int8), "nonspeech", "as recorded", _frames(position))
+
+
+def mix(speech: np.ndarray, noise: np.ndarray, snr: float, labels: np.ndarray | None = None) -> np.ndarray:
+    """Speech + noise at an SNR in dB; powers are means over the noise, and over the speech frames of the speech."""
+    voiced = speech
+    if labels is not None and (labels == SPEECH).any():
+        voiced = speech[np.repeat(labels == SPEECH, FRAME_SAMPLES)[: len(speech)]]
+    power, noise_power = float(np.mean(voiced**2)), float(np.mean(noise**2))
+    if power == 0 or noise_power == 0:
+        return speech
+    return (speech + noise * np.sqrt(power / noise_power / 10 ** (snr / 10))).astype(np.float32)
+
+
+def band_limit(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A telephone-like band and a short synthetic room."""
+    low, high = rng.uniform(80, 400), rng.uniform(2000, 3800)
+    sections = signal.butter(4, [low, high], "bandpass", fs=SAMPLE_RATE, output="sos")
+    decay = np.exp(-np.arange(int(rng.uniform(0.05, 0.4) * SAMPLE_RATE)) / (rng.uniform(0.01, 0.08) * SAMPLE_RATE))
+    room = rng.standard_normal(len(decay)) * decay * rng.uniform(0.02, 0.15)
+    room[0] = 1.0
+    return signal.fftconvolve(signal.sosfilt(sections, audio), room)[: len(audio)].astype(np.float32)
+
+
+def speech_frames(samples: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Silero VAD's verdict per encoder frame of 20 ms: (n,) bool. Its own step is 32 ms."""
+    lead = SAMPLE_RATE // 2
+    padded = np.concatenate([np.zeros(lead, np.float32), samples, np.zeros(lead, np.float32)])
+    padded = np.pad(padded, (0, -len(padded) % 512))
+    peak = float(np.abs(padded).max()) or 1.0
+    probability = _silero()(padded * (0.5 / peak)).reshape(-1)
+    centres = (np.arange(_frames(len(samples))) + 0.5) * FRAME_SAMPLES + lead
+    return np.asarray(probability[np.minimum(centres // 512, len(probability) - 1).astype(int)] >= threshold)
+
+
+@lru_cache(maxsize=1)
+def _silero() -> Any:
+    from faster_whisper.vad import get_vad_model
+
+    return get_vad_model()
+
+
+def _label(labels: np.ndarray, speech: np.ndarray, start: int) -> None:
+    speech = speech[: FRAMES - start]
+    near = np.convolve(speech, np.ones(2 * UNKNOWN_MARGIN + 1), "same") > 0 if speech.any() else speech
+    part = labels[start : start + len(speech)]
+    part[near & (part != SPEECH)] = UNKNOWN
+    part[speech] = SPEECH
+
+
+def _cycle(clips: list[Clip], rng: np.random.Generator) -> Iterator[Clip]:
+    """Clips without end, data sets in equal shares, each shuffled and run through before it repeats."""
+    queues: dict[str, list[Clip]] = {}
+    names = sorted({c.dataset for c in clips})
+    weight = np.array([np.sqrt(sum(c.dataset == name for c in clips)) for name in names])
+    while True:
+        name = str(rng.choice(names, p=weight / weight.sum()))
+        if not queues.get(name):
+            members = [c for c in clips if c.dataset == name]
+            queues[name] = [members[i] for i in rng.permutation(len(members))]
+        yield queues[name].pop()
+
+
+def _looped(samples: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+    return np.resize(np.roll(samples, int(rng.integers(len(samples)))), length)
+
+
+def _padded(samples: np.ndarray) -> np.ndarray:
+    return np.pad(samples, (0, N_SAMPLES - len(samples))).astype(np.float32)
+
+
+def _frames(n_samples: int) -> int:
+    return min(FRAMES, -(-n_samples // FRAME_SAMPLES))
+
+
+def _peak_safe(audio: np.ndarray) -> np.ndarray:
+    return (audio / max(1.0, float(np.abs(audio).max()))).astype(np.float32)

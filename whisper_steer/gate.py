@@ -1,0 +1,93 @@
+"""The gate: does anybody speak in this window? It decides from the activations that the hook sees anyway.
+
+Speech evidence of a frame is a logit, linear in the frame's features (SAE latents, or the normalised activations
+themselves). A window's evidence is the largest mean over 0.2 s, so that one spoken word shuts the gate. The
+threshold comes from split conformal risk control (Angelopoulos et al., arXiv 2208.02814): with n held-out speech
+windows that are exchangeable with the user's, the expected share of speech windows below it is at most the promise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from whisper_steer.errors import UsageError
+from whisper_steer.sae import Latents, normalise
+
+POOL_FRAMES = 10
+"""0.2 s at the encoder's 50 frames a second"""
+
+
+@dataclass
+class Gate:
+    """Frame evidence = features @ weight + bias, in logits of "this frame carries speech"."""
+
+    weight: Tensor
+    """(n_features,)"""
+    bias: Tensor
+    """scalar"""
+    mean: Tensor
+    """(n_state,) centre of the activations"""
+    latents: Latents | None = None
+    """SAE latents that are the features; None: the centred unit-norm activations are"""
+
+    def frame_evidence(self, h: Tensor) -> Tensor:
+        """Activations (batch, frames, n_state) -> logits (batch, frames), float32."""
+        if self.latents is not None:
+            features, _ = self.latents.encode(h)
+        else:
+            features, _ = normalise(h.float(), self.mean)
+        return features @ self.weight + self.bias
+
+    def to(self, device: torch.device) -> Gate:
+        latents = None if self.latents is None else self.latents.to(device)
+        return Gate(self.weight.to(device), self.bias.to(device), self.mean.to(device), latents)
+
+
+def pool(frame_evidence: Tensor, frames: int = POOL_FRAMES) -> Tensor:
+    """Largest mean over ``frames`` successive frames: (batch, n) -> (batch,)."""
+    return moving_mean(frame_evidence, frames).amax(dim=-1)
+
+
+def moving_mean(frame_evidence: Tensor, frames: int = POOL_FRAMES) -> Tensor:
+    """(batch, n) -> (batch, n - frames + 1)."""
+    return torch.nn.functional.avg_pool1d(frame_evidence[:, None], frames, stride=1)[:, 0]
+
+
+def smallest_promise(n: int) -> float:
+    """The smallest share that a calibration on n windows can promise: (0 + 1) / (n + 1)."""
+    return 1.0 / (n + 1)
+
+
+def conformal_threshold(speech_scores: Tensor, max_suppressed: float) -> float:
+    """Largest threshold that keeps the promise ``max_suppressed`` on speech (a share, 0..1).
+
+    ``speech_scores`` (n,): evidence of held-out speech windows. A window is suppressed when its evidence is below
+    the threshold t. Conformal risk control takes the largest t with (suppressed(t) + 1) / (n + 1) <= promise.
+    Raises `UsageError` where n is too small for the promise.
+    """
+    n = len(speech_scores)
+    if not 0.0 < max_suppressed < 1.0:
+        raise UsageError(f"--max-suppressed-speech is a share between 0 and 1, not {max_suppressed}")
+    allowed = int(max_suppressed * (n + 1) + 1e-9) - 1
+    if allowed < 0:
+        raise UsageError(
+            f"{n} calibration windows cannot promise at most {max_suppressed:.3%} suppressed speech; "
+            f"ask for {smallest_promise(n):.3%} or more, or fit on more speech"
+        )
+    return float(speech_scores.sort().values[min(allowed, n - 1)])
+
+
+def choose_threshold(
+    speech_scores: Tensor, nonspeech_scores: Tensor, max_suppressed: float, leak: float = 0.0
+) -> float:
+    """The threshold in use: the lowest that leaks at most ``leak`` of held-out non-speech, within the promise.
+
+    Where both can be had there is room between them, and it is split in the middle: speech is suppressed no more
+    than needed.
+    """
+    bound = conformal_threshold(speech_scores, max_suppressed)
+    enough = float(torch.quantile(nonspeech_scores, 1.0 - leak, interpolation="higher"))
+    return bound if enough >= bound else (bound + enough) / 2
