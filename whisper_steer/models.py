@@ -1,0 +1,153 @@
+"""Loading checkpoints: by official name, by path, or ``"nano"``, which ships; and the encoder's fingerprint.
+
+openai-whisper's own loader does the work; what can go wrong with a file is told in one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import urllib.error
+from collections.abc import Mapping
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import torch
+import whisper
+from torch import Tensor, nn
+from whisper.model import Whisper
+
+from whisper_steer.errors import ModelError, UsageError
+
+NANO = "nano"
+NANO_PATH = Path(__file__).parent / "assets" / "nano.pt"
+
+MEL_BINS = (80, 128)
+AUDIO_FRAMES = 1500
+SMALLEST_VOCABULARY = 51864  # the English one; the multilingual ones are larger
+
+_fingerprints: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
+
+
+def available_models() -> list[str]:
+    """The official names, and ``"nano"``."""
+    return [*whisper.available_models(), NANO]
+
+
+def load_model(
+    name_or_path: str | Path,
+    device: str | torch.device | None = None,
+    download_root: str | None = None,
+    in_memory: bool = False,
+) -> Whisper:
+    """`whisper.load_model` that also knows ``"nano"``. The weights are float32 on ``device``.
+
+    name_or_path: an official name (downloaded once into ``download_root``, by default ``~/.cache/whisper``),
+    "nano", or a local ``.pt`` in OpenAI's layout: ``{"dims": ..., "model_state_dict": ...}``. device: None
+    takes CUDA where there is one. in_memory: read the whole file first.
+
+    Raises ``UsageError`` (unknown name, unusable device), ``ModelError`` (failed download; missing, damaged
+    or foreign file; sizes that are not Whisper's).
+    """
+    _check_device(device)
+    name = str(name_or_path)
+    if name in whisper.available_models():
+        return _load_official(name, device, download_root, in_memory)
+    path = NANO_PATH if name == NANO else Path(name)
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder: pass the .pt file of a checkpoint in OpenAI's layout")
+    if not path.is_file():
+        if path.suffix == ".pt" or path.parent != Path():
+            raise ModelError(f"{path} does not exist: check the path of the checkpoint")
+        raise UsageError(
+            f"unknown model {name!r}: pass the path of a .pt or one of {', '.join(available_models())}"
+        )
+    try:
+        return _checked(whisper.load_model(str(path), device=device, in_memory=in_memory), path)
+    except torch.OutOfMemoryError:
+        raise ModelError(
+            f"{path} does not fit into the memory of {device}: use a smaller model or the CPU"
+        ) from None
+    except (KeyError, TypeError, AttributeError):
+        raise ModelError(
+            f"{path} is not a Whisper checkpoint: it needs 'dims' and 'model_state_dict'"
+        ) from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as exc:
+        if "loading state_dict" in str(exc):
+            reason = "its weights do not match the sizes that it states"
+        else:
+            reason = "it is damaged or not a PyTorch file"
+        raise ModelError(f"{path} cannot be loaded: {reason}; copy it again or pass another") from None
+
+
+def encoder_fingerprint(encoder: nn.Module) -> str:
+    """What identifies an encoder: SHA-256 over its weights in fp16, as ``"sha256:<64 hex digits>"``.
+
+    The same for fp16 and fp32 copies of one checkpoint. Takes an openai-whisper ``AudioEncoder``. Buffers are
+    left out: the sinusoidal positions are a buffer there but a parameter in transformers, and equal in all
+    models of one width. Remembered until a weight is replaced or written in place (other than through
+    ``.data``), as the large encoders take seconds.
+    """
+    weights = dict(encoder.named_parameters())
+    state = tuple((w.data_ptr(), w.dtype, 0 if w.is_inference() else w._version) for w in weights.values())
+    if encoder not in _fingerprints or _fingerprints[encoder][0] != state:
+        _fingerprints[encoder] = (state, weights_fingerprint(weights))
+    return _fingerprints[encoder][1]
+
+
+def weights_fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """The rule of `encoder_fingerprint` on tensors under openai-whisper's parameter names.
+
+    For each name in sorted order, the line ``"<name> <shape, joined by x>\\n"`` in UTF-8, then the values as
+    little-endian fp16 in C order.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        values = (
+            weights[name].detach().to("cpu", torch.float16).contiguous().numpy().astype("<f2", copy=False)
+        )
+        digest.update(f"{name} {'x'.join(map(str, values.shape))}\n".encode())
+        digest.update(values.tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _load_official(
+    name: str, device: str | torch.device | None, download_root: str | None, in_memory: bool
+) -> Whisper:
+    try:
+        return whisper.load_model(name, device=device, download_root=download_root, in_memory=in_memory)
+    except torch.OutOfMemoryError:
+        raise ModelError(
+            f"{name} does not fit into the memory of {device}: use a smaller model or the CPU"
+        ) from None
+    except (OSError, RuntimeError, TypeError) as exc:  # TypeError: a server that states no length
+        reason = exc.reason if isinstance(exc, urllib.error.URLError) else str(exc).splitlines()[0]
+        raise ModelError(
+            f"model {name!r} could not be downloaded ({reason}): pass the path of a local .pt, or 'nano'"
+        ) from None
+
+
+def _check_device(device: str | torch.device | None) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as exc:
+        reason = str(exc).splitlines()[0]
+        raise UsageError(f"device {str(device)!r} cannot be used here ({reason}): choose cpu") from None
+
+
+def _checked(model: Whisper, path: Path) -> Whisper:
+    """Sizes with which a checkpoint loads, but Whisper's audio front end or tokenizer would fail later."""
+    dims = model.dims
+    for ok, found, needed in (
+        (dims.n_mels in MEL_BINS, f"{dims.n_mels} mel bins", "80 or 128"),
+        (dims.n_audio_ctx == AUDIO_FRAMES, f"{dims.n_audio_ctx} audio frames", f"{AUDIO_FRAMES}"),
+        (dims.n_vocab >= SMALLEST_VOCABULARY, f"{dims.n_vocab} tokens", f"{SMALLEST_VOCABULARY} or more"),
+        (
+            dims.n_audio_state == dims.n_text_state,
+            f"a decoder of width {dims.n_text_state}",
+            f"{dims.n_audio_state}",
+        ),
+    ):
+        if not ok:
+            raise ModelError(f"{path} is of the wrong size: {found}, needed are {needed}")
+    return model
