@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -96,7 +95,9 @@ class Artifact:
         """Read a folder. Raises `ArtifactError` where a part is missing, damaged or of another schema."""
         path = Path(path)
         if not (path / CARD).is_file():
-            raise ArtifactError(f"no steering artifact at {path}: it has no {CARD}; make one with: whisper-steer fit")
+            raise ArtifactError(
+                f"no steering artifact at {path}: it has no {CARD}; make one with: whisper-steer fit"
+            )
         try:
             card = json.loads((path / CARD).read_text(encoding="utf-8"))
             schema = card.pop("schema")
@@ -114,7 +115,9 @@ class Artifact:
                 **_from_tensors(tensors),
             )
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{path} is damaged ({type(error).__name__}: {error}); copy or fit it again") from error
+            raise ArtifactError(
+                f"{path} is damaged ({type(error).__name__}: {error}); copy or fit it again"
+            ) from error
 
     def load_sae(self) -> SAE:
         """The whole SAE. Raises `ArtifactError` where the folder has none."""
@@ -157,11 +160,17 @@ def find(fingerprint: str) -> Path | None:
 
 def resolve(name_or_path: str | Path) -> Path:
     """A folder as given, or the name of a shipped artifact."""
-    for path in (Path(name_or_path), shipped_folder() / str(name_or_path), cache_folder() / str(name_or_path)):
+    for path in (
+        Path(name_or_path),
+        shipped_folder() / str(name_or_path),
+        cache_folder() / str(name_or_path),
+    ):
         if (path / CARD).is_file():
             return path
     shipped = sorted(card.parent.name for card in shipped_folder().glob(f"*/{CARD}"))
-    raise UsageError(f"no steering artifact at {name_or_path}; pass a folder with {CARD} or one of {', '.join(shipped)}")
+    raise UsageError(
+        f"no steering artifact at {name_or_path}; pass a folder with {CARD} or one of {', '.join(shipped)}"
+    )
 
 
 def _tensors(artifact: Artifact) -> dict[str, Tensor]:
@@ -177,7 +186,11 @@ def _tensors(artifact: Artifact) -> dict[str, Tensor]:
 
 def _from_tensors(tensors: dict[str, Tensor]) -> dict[str, Any]:
     def part(prefix: str) -> dict[str, Tensor]:
-        return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix) and "." not in k[len(prefix) :]}
+        return {
+            k[len(prefix) :]: v
+            for k, v in tensors.items()
+            if k.startswith(prefix) and "." not in k[len(prefix) :]
+        }
 
     gate_latents = part("gate.latents.")
     return {

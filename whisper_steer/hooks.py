@@ -53,7 +53,9 @@ def attach(encoder: nn.Module, point: str, edit: Edit) -> HookHandle:
         if edited is None:
             return None
         if edited.shape != hidden.shape:
-            raise ValueError(f"an edit at {point} turned shape {tuple(hidden.shape)} into {tuple(edited.shape)}")
+            raise ValueError(
+                f"an edit at {point} turned shape {tuple(hidden.shape)} into {tuple(edited.shape)}"
+            )
         edited = edited.to(dtype=hidden.dtype, device=hidden.device)
         return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
@@ -88,7 +90,9 @@ def read_activations(encoder: nn.Module, mel: Tensor, points: list[str]) -> dict
 def _blocks(encoder: nn.Module) -> nn.ModuleList:
     blocks = getattr(encoder, "blocks", None) or getattr(encoder, "layers", None)
     if not isinstance(blocks, nn.ModuleList):
-        raise UsageError(f"{type(encoder).__name__} is not a Whisper encoder; pass model.encoder of a Whisper model")
+        raise UsageError(
+            f"{type(encoder).__name__} is not a Whisper encoder; pass model.encoder of a Whisper model"
+        )
     return blocks
 
 

@@ -71,7 +71,9 @@ class Steering:
         self.method_name = method or DEFAULT_METHOD
         self.method = get_method(self.method_name)
         self.strength = self.artifact.strengths.get(self.method_name, 1.0) if strength is None else strength
-        self.promise = DEFAULT_MAX_SUPPRESSED_SPEECH if max_suppressed_speech is None else max_suppressed_speech
+        self.promise = (
+            DEFAULT_MAX_SUPPRESSED_SPEECH if max_suppressed_speech is None else max_suppressed_speech
+        )
         self.threshold = gates.choose_threshold(
             self.artifact.speech_scores, self.artifact.nonspeech_scores, self.promise
         )
@@ -114,7 +116,11 @@ class Steering:
         ]
         if self.mode != "steer":
             return None, decisions
-        rows = torch.arange(len(hidden), device=hidden.device) if self.scope == "frame" else (~speech).nonzero()[:, 0]
+        rows = (
+            torch.arange(len(hidden), device=hidden.device)
+            if self.scope == "frame"
+            else (~speech).nonzero()[:, 0]
+        )
         if len(rows) == 0:
             return None, decisions
         chosen = hidden[rows].float()
@@ -130,7 +136,9 @@ class Steering:
         pooled = gates.moving_mean(frame_evidence)
         judged = torch.nn.functional.pad((pooled >= self.threshold).float(), (0, gates.POOL_FRAMES - 1))
         reach = 2 * SPEECH_MARGIN_FRAMES + 1
-        widened = torch.nn.functional.max_pool1d(judged[:, None], reach, stride=1, padding=SPEECH_MARGIN_FRAMES)
+        widened = torch.nn.functional.max_pool1d(
+            judged[:, None], reach, stride=1, padding=SPEECH_MARGIN_FRAMES
+        )
         return widened[:, 0] > 0
 
 

@@ -64,7 +64,9 @@ def from_manifest(path: Path) -> list[Clip]:
                 )
             )
         except (ValueError, KeyError, AttributeError) as error:
-            raise DataError(f"{path}, line {number}: {type(error).__name__} {error}; see the manifest's fields") from error
+            raise DataError(
+                f"{path}, line {number}: {type(error).__name__} {error}; see the manifest's fields"
+            ) from error
     return clips
 
 

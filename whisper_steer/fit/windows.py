@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import signal
+from scipy import ndimage, signal
 from whisper.audio import N_SAMPLES, SAMPLE_RATE
 
 from whisper_steer.fit.clips import Clip, Kind
@@ -38,7 +38,9 @@ class Window:
     """frames up to the end of the audio; the rest is padding"""
 
 
-def plan(speech: list[Clip], nonspeech: list[Clip], n_speech: int, n_nonspeech: int, seed: int) -> Iterator[Window]:
+def plan(
+    speech: list[Clip], nonspeech: list[Clip], n_speech: int, n_nonspeech: int, seed: int
+) -> Iterator[Window]:
     """Windows for fitting, speech and non-speech in turn, the same for the same seed."""
     rng = np.random.default_rng(seed)
     kinds = rng.permutation(np.array(["speech"] * n_speech + ["nonspeech"] * n_nonspeech))
@@ -100,7 +102,9 @@ def nonspeech_window(noise: Iterator[Clip], rng: np.random.Generator) -> Window:
             break
     if rng.random() < 0.4:
         audio *= 10 ** (rng.uniform(-40, 0) / 20)
-    return Window(_peak_safe(audio), np.full(FRAMES, NONSPEECH, np.int8), "nonspeech", "as recorded", _frames(position))
+    return Window(
+        _peak_safe(audio), np.full(FRAMES, NONSPEECH, np.int8), "nonspeech", "as recorded", _frames(position)
+    )
 
 
 def mix(speech: np.ndarray, noise: np.ndarray, snr: float, labels: np.ndarray | None = None) -> np.ndarray:
@@ -118,7 +122,9 @@ def band_limit(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A telephone-like band and a short synthetic room."""
     low, high = rng.uniform(80, 400), rng.uniform(2000, 3800)
     sections = signal.butter(4, [low, high], "bandpass", fs=SAMPLE_RATE, output="sos")
-    decay = np.exp(-np.arange(int(rng.uniform(0.05, 0.4) * SAMPLE_RATE)) / (rng.uniform(0.01, 0.08) * SAMPLE_RATE))
+    decay = np.exp(
+        -np.arange(int(rng.uniform(0.05, 0.4) * SAMPLE_RATE)) / (rng.uniform(0.01, 0.08) * SAMPLE_RATE)
+    )
     room = rng.standard_normal(len(decay)) * decay * rng.uniform(0.02, 0.15)
     room[0] = 1.0
     return signal.fftconvolve(signal.sosfilt(sections, audio), room)[: len(audio)].astype(np.float32)
@@ -144,7 +150,7 @@ def _silero() -> Any:
 
 def _label(labels: np.ndarray, speech: np.ndarray, start: int) -> None:
     speech = speech[: FRAMES - start]
-    near = np.convolve(speech, np.ones(2 * UNKNOWN_MARGIN + 1), "same") > 0 if speech.any() else speech
+    near = ndimage.binary_dilation(speech, iterations=UNKNOWN_MARGIN)
     part = labels[start : start + len(speech)]
     part[near & (part != SPEECH)] = UNKNOWN
     part[speech] = SPEECH

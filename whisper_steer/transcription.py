@@ -64,7 +64,9 @@ def prepare(
     """The `Steering` that `transcribe` uses for a model, checked against it; None for stock."""
     if isinstance(steering, Steering):
         if (mode, method, max_suppressed_speech) != (None, None, None):
-            raise UsageError("give mode, method and max_suppressed_speech to Steering(...) or to transcribe, not to both")
+            raise UsageError(
+                "give mode, method and max_suppressed_speech to Steering(...) or to transcribe, not to both"
+            )
     elif steering is not None and mode != "off":
         fingerprint = encoder_fingerprint(model.encoder)
         path = artifacts.find(fingerprint) if steering == "auto" else artifacts.resolve(steering)
@@ -174,4 +176,3 @@ def _with_steering(result: dict[str, Any], steering: Steering) -> dict[str, Any]
 
 
 __all__ = ["SteeredModel", "lift_ban_on_silence", "prepare", "transcribe"]
-

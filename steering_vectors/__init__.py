@@ -1,0 +1,1 @@
+"""The fitted artifacts that come with the package, one folder each."""

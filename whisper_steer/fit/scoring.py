@@ -1,0 +1,139 @@
+"""Which latents tell speech from non-speech, and which ones make the decoder write.
+
+Detection: AUROC of each latent over frames and over windows, and the weight of a logistic regression. Effect: by
+how much clamping the latent would raise the decoder's preference for an empty result, to first order (attribution
+patching: change times gradient), on non-speech windows. A latent may detect speech well and have no effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from whisper.model import Whisper
+from whisper.tokenizer import get_tokenizer
+
+from whisper_steer.fit.activations import Activations
+from whisper_steer.fit.windows import NONSPEECH, SPEECH
+from whisper_steer.hooks import hook_points
+from whisper_steer.sae import SAE
+
+FRAMES_PER_WINDOW = 40
+
+
+@dataclass
+class LatentScores:
+    """Scores of all latents, each (n_latents,)."""
+
+    frame_auroc: Tensor
+    """0.5 = tells nothing; 1 = always larger on speech frames"""
+    window_auroc: Tensor
+    """of the largest 0.2 s mean in a window"""
+    speech_mean: Tensor
+    nonspeech_mean: Tensor
+    typical: Tensor
+    """mean activation where active"""
+    high: Tensor
+    """95th percentile where active"""
+    effect: Tensor | None = None
+    """mean gain in the log odds of an empty result when clamped; None without a decoder"""
+    gradient: Tensor | None = None
+    """mean gradient of those log odds per unit of activation, summed over frames"""
+
+
+def auroc(values: Tensor, positive: Tensor) -> Tensor:
+    """Area under the ROC curve of each column of (n, m) for a bool target (n,), ties counted half."""
+    order, ranks = values.sort(dim=0), torch.empty_like(values)
+    position = torch.arange(1, len(values) + 1, dtype=values.dtype)[:, None].expand_as(values).contiguous()
+    ranks.scatter_(0, order.indices, _mid_ranks(order.values, position))
+    n_positive = positive.sum()
+    n_negative = len(values) - n_positive
+    rank_sum = ranks[positive].sum(dim=0)
+    return (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+
+
+def _mid_ranks(ordered: Tensor, position: Tensor) -> Tensor:
+    """Ranks of sorted columns with ties at their mean: of all columns only zeros tie in number, so only they."""
+    zeros = ordered == 0
+    count = zeros.sum(dim=0, keepdim=True)
+    return torch.where(zeros, (count + 1) / 2, position)
+
+
+@torch.no_grad()
+def detection_scores(sae: SAE, activations: Activations, seed: int = 0) -> LatentScores:
+    """Scores that need no decoder."""
+    rng = np.random.default_rng(seed)
+    frames, is_speech, tops = [], [], []
+    for i, labels in enumerate(tqdm(activations.labels, desc="scoring latents", unit="window")):
+        z = sae.encode(activations.frames(i))
+        tops.append(torch.nn.functional.avg_pool1d(z.T[None], 10, 5)[0].amax(dim=1))
+        for label in (SPEECH, NONSPEECH):
+            content = np.flatnonzero((labels == label) & (np.arange(len(labels)) < activations.content[i]))
+            chosen = rng.permutation(content)[:FRAMES_PER_WINDOW]
+            frames.append(z[chosen])
+            is_speech.append(torch.full((len(chosen),), label == SPEECH))
+    z, speech = torch.cat(frames), torch.cat(is_speech)
+    active = (z > 0).float()
+    return LatentScores(
+        frame_auroc=auroc(z, speech),
+        window_auroc=auroc(torch.stack(tops), torch.from_numpy(activations.speech)),
+        speech_mean=z[speech].mean(dim=0),
+        nonspeech_mean=z[~speech].mean(dim=0),
+        typical=z.sum(dim=0) / active.sum(dim=0).clamp_min(1),
+        high=z.kthvalue(int(0.95 * len(z)), dim=0).values.maximum(
+            z.sum(dim=0) / active.sum(dim=0).clamp_min(1)
+        ),
+    )
+
+
+def add_effect(
+    model: Whisper, point: str, sae: SAE, activations: Activations, scores: LatentScores, n: int
+) -> None:
+    """Fill in ``effect`` and ``gradient`` from up to n non-speech windows."""
+    chosen = np.flatnonzero(~activations.speech)[:n]
+    effect, slope = torch.zeros(sae.config.n_latents), torch.zeros(sae.config.n_latents)
+    for i in tqdm(chosen, desc="effect on the decoder", unit="window"):
+        h = activations.frames(int(i))[None]
+        gradient = silence_gradient(model, point, h)[0]
+        with torch.no_grad():
+            z = sae.encode(h[0])
+            _, scale = sae.normalise(h[0])
+            per_unit = (gradient * scale) @ sae.W_dec.T
+            target = torch.where(per_unit.sum(dim=0) > 0, scores.high, 0.0)
+            effect += ((target - z) * per_unit).sum(dim=0) / len(chosen)
+            slope += per_unit.sum(dim=0) / len(chosen)
+    scores.effect, scores.gradient = effect, slope
+
+
+def silence_gradient(model: Whisper, point: str, hidden: Tensor) -> Tensor:
+    """Gradient (batch, 1500, n_state) of the log odds of "end of text" as the first token, at ``point``."""
+    hidden = hidden.clone().requires_grad_()
+    with torch.enable_grad():
+        features = run_from(model, point, hidden)
+        log_odds = silence_log_odds(model, features).sum()
+        (gradient,) = torch.autograd.grad(log_odds, hidden)
+    return gradient.detach()
+
+
+def silence_log_odds(model: Whisper, features: Tensor) -> Tensor:
+    """Log odds (batch,) that the decoder, asked for text without timestamps, ends at once."""
+    tokenizer = get_tokenizer(
+        model.is_multilingual, num_languages=model.num_languages, language="en", task="transcribe"
+    )
+    prompt = torch.tensor([tokenizer.sot_sequence_including_notimestamps], device=features.device)
+    logits = model.decoder(prompt.expand(len(features), -1), features)[:, -1].float()
+    text = torch.logsumexp(logits[:, : tokenizer.eot], dim=-1)
+    return logits[:, tokenizer.eot] - text
+
+
+def run_from(model: Whisper, point: str, hidden: Tensor) -> Tensor:
+    """The encoder's features from activations at ``point`` on, without running what lies before."""
+    encoder = model.encoder
+    if point == "ln_post":
+        return hidden
+    for block in encoder.blocks[hook_points(encoder).index(point) + 1 :]:
+        hidden = block(hidden)
+    return encoder.ln_post(hidden)
