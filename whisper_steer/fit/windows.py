@@ -62,16 +62,35 @@ def single(clip: Clip) -> Window:
     return Window(_padded(samples), labels, clip.kind, "as recorded", _frames(len(samples)))
 
 
+def hard(speech: list[Clip], nonspeech: list[Clip], n: int, seed: int) -> Iterator[Window]:
+    """Held-out speech, one clip a window: in noise at 0 and at -5 dB, and 30 dB quieter, in turn."""
+    rng = np.random.default_rng(seed)
+    for i in range(n):
+        clip, noise = speech[int(rng.integers(len(speech)))], nonspeech[int(rng.integers(len(nonspeech)))]
+        window = single(clip)
+        length = window.content * FRAME_SAMPLES
+        if i % 3 == 2:
+            window.samples, window.condition = window.samples * 10 ** (-30 / 20), "quiet"
+        else:
+            snr = (0.0, -5.0)[i % 3]
+            background = _looped(noise.samples(), length, rng)
+            window.samples[:length] = mix(
+                window.samples[:length], background, snr, window.labels[: window.content]
+            )
+            window.samples, window.condition = _peak_safe(window.samples), f"{snr:g} dB"
+        yield window
+
+
 def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.Generator) -> Window:
     """One to six clips with pauses, degraded in one of the ways of `CONDITIONS`."""
     audio = np.zeros(N_SAMPLES, np.float32)
     labels = np.full(FRAMES, NONSPEECH, np.int8)
-    position = int(rng.exponential(0.7) * SAMPLE_RATE)
+    position = int(min(rng.exponential(0.7), 10.0) * SAMPLE_RATE)
     end = 0
     for _ in range(int(rng.choice([1, 1, 1, 2, 3, 6]))):
         clip = next(speech).samples()
         clip = clip[: N_SAMPLES - position]
-        if len(clip) < SAMPLE_RATE // 10:
+        if end and len(clip) < SAMPLE_RATE // 10:
             break
         audio[position : position + len(clip)] += clip * 10 ** (rng.uniform(-6, 3) / 20)
         _label(labels, speech_frames(clip), position // FRAME_SAMPLES)
@@ -111,7 +130,8 @@ def mix(speech: np.ndarray, noise: np.ndarray, snr: float, labels: np.ndarray | 
     """Speech + noise at an SNR in dB; powers are means over the noise, and over the speech frames of the speech."""
     voiced = speech
     if labels is not None and (labels == SPEECH).any():
-        voiced = speech[np.repeat(labels == SPEECH, FRAME_SAMPLES)[: len(speech)]]
+        mask = np.repeat(labels == SPEECH, FRAME_SAMPLES)[: len(speech)]
+        voiced = speech[: len(mask)][mask]
     power, noise_power = float(np.mean(voiced**2)), float(np.mean(noise**2))
     if power == 0 or noise_power == 0:
         return speech
@@ -170,7 +190,7 @@ def _cycle(clips: list[Clip], rng: np.random.Generator) -> Iterator[Clip]:
 
 
 def _looped(samples: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-    return np.resize(np.roll(samples, int(rng.integers(len(samples)))), length)
+    return np.resize(np.roll(samples, int(rng.integers(max(1, len(samples))))), length)
 
 
 def _padded(samples: np.ndarray) -> np.ndarray:

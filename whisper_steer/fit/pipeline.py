@@ -1,0 +1,184 @@
+"""`whisper-steer fit` from end to end: clips in, a finished artifact out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from whisper.model import AudioEncoder, Whisper
+
+from whisper_steer.artifact import Artifact
+from whisper_steer.errors import FitError
+from whisper_steer.fit import scoring, selection, strengths, windows
+from whisper_steer.fit.activations import Activations, record
+from whisper_steer.fit.clips import Clip, select
+from whisper_steer.fit.fit_gate import fit_gate, window_scores
+from whisper_steer.fit.train_sae import Training, measure, train
+from whisper_steer.gate import Gate, choose_threshold, smallest_promise
+from whisper_steer.hooks import hook_points
+from whisper_steer.models import encoder_fingerprint
+from whisper_steer.sae import SAEConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to spend. The defaults fit `base` on two CPU cores within 15 minutes."""
+
+    speech_windows: int = 200
+    nonspeech_windows: int = 160
+    calibration_speech: int = 260
+    calibration_nonspeech: int = 120
+    hard_windows: int = 60
+    """held-out speech in noise and from afar, on which the two gates are compared"""
+    expansion: int = 8
+    k: int = 32
+    training: Training = field(default_factory=Training)
+    seed: int = 0
+
+
+def fit(
+    model: Whisper | AudioEncoder,
+    clips: list[Clip],
+    work: Path,
+    *,
+    name: str,
+    hook_point: str | None = None,
+    plan: Plan | None = None,
+) -> Artifact:
+    """Fit SAE, gate and edits for a model, or for an encoder alone (then without effects on the decoder).
+
+    ``clips`` are used by their splits: everything is fitted on ``fit``; the gate is chosen and calibrated, and
+    strengths are chosen, on ``choose``; ``test`` is never read. ``work`` keeps activations and checkpoints; a
+    second call with the same arguments goes on where the first was killed. Raises `FitError`, `AudioError`.
+    """
+    plan = plan or Plan()
+    encoder = model.encoder if isinstance(model, Whisper) else model
+    point = hook_point or hook_points(encoder)[-2]
+    data = {
+        (kind, split): select(clips, kind, split)
+        for kind in ("speech", "nonspeech")
+        for split in ("fit", "choose")
+    }
+    for (kind, split), found in data.items():
+        if not found:
+            raise FitError(
+                f"no {kind} recordings in the {split} split; give more recordings or more speakers"
+            )
+
+    n_mels = encoder.conv1.in_channels
+    rng = np.random.default_rng(plan.seed)
+    speech = _sample(data["speech", "choose"], plan.calibration_speech, rng)
+    nonspeech = _sample(data["nonspeech", "choose"], plan.calibration_nonspeech, rng)
+
+    def run(label: str, n: int, made: Any) -> Activations:
+        return record(encoder, made, n, point, n_mels, work, label)
+
+    fitted = run(
+        "fit",
+        plan.speech_windows + plan.nonspeech_windows,
+        windows.plan(
+            data["speech", "fit"],
+            data["nonspeech", "fit"],
+            plan.speech_windows,
+            plan.nonspeech_windows,
+            plan.seed,
+        ),
+    )
+    held_out = run("choose", len(speech) + len(nonspeech), (windows.single(c) for c in [*nonspeech, *speech]))
+    hard = run("hard", plan.hard_windows, windows.hard(speech, nonspeech, plan.hard_windows, plan.seed + 1))
+
+    sae = train(
+        fitted, SAEConfig(fitted.hidden.shape[-1], plan.expansion, plan.k), plan.training, work / "sae"
+    )
+    scores = scoring.detection_scores(sae, fitted, plan.seed)
+    if isinstance(model, Whisper):
+        scoring.add_effect(model, point, sae, fitted, scores, n=60)
+
+    gates = {
+        "sae": fit_gate(fitted, sae.mean, sae.latents(selection.gate_latents(scores)), plan.seed),
+        "dense": fit_gate(fitted, sae.mean, None, plan.seed),
+    }
+    comparison = {kind: compare(gate, held_out, hard) for kind, gate in gates.items()}
+    best = min(gates, key=lambda kind: comparison[kind]["cost"])
+    scored = window_scores(gates[best], held_out)
+    has_speech = torch.from_numpy(held_out.speech)
+
+    indices = selection.edit_latents(scores)
+    edits = selection.build_edits(sae, scores, fitted, indices)
+    chosen, shares = dict(strengths.DEFAULT), None
+    if isinstance(model, Whisper):
+        chosen, shares = strengths.choose(model, point, edits, held_out, n=40)
+    return Artifact(
+        name=name,
+        fingerprint=encoder_fingerprint(encoder),
+        hook_point=point,
+        edits=edits,
+        gate=gates[best],
+        speech_scores=scored[has_speech],
+        nonspeech_scores=scored[~has_speech],
+        strengths=chosen,
+        sae=sae,
+        info={
+            "model": {
+                "n_state": encoder.ln_post.normalized_shape[0],
+                "n_blocks": len(encoder.blocks),
+                "n_mels": n_mels,
+            },
+            "sae": {
+                **asdict(sae.config),
+                "n_latents": sae.config.n_latents,
+                **asdict(measure(sae, held_out)),
+            },
+            "selected_by": "effect on the decoder" if scores.effect is not None else "detection of speech",
+            "latents": selection.describe(scores, indices, edits),
+            "gates_compared": comparison,
+            "calibration": {
+                "speech_windows": int(has_speech.sum()),
+                "smallest_promise": smallest_promise(int(has_speech.sum())),
+            },
+            "text_share_by_strength": shares,
+            "data": describe_data(data),
+            "plan": asdict(plan),
+        },
+    )
+
+
+def compare(gate: Gate, held_out: Activations, hard: Activations) -> dict[str, float]:
+    """What a gate does at its default threshold on held-out windows: shares of leaked and of suppressed windows.
+
+    ``cost`` = leaked non-speech + suppressed speech + suppressed hard speech, by which the gates are compared.
+    """
+    scores, speech = window_scores(gate, held_out), torch.from_numpy(held_out.speech)
+    promise = max(0.005, smallest_promise(int(speech.sum())))
+    threshold = choose_threshold(scores[speech], scores[~speech], promise)
+    shares = {
+        "threshold": threshold,
+        "lowest_speech": float(scores[speech].min()),
+        "highest_nonspeech": float(scores[~speech].max()),
+        "leaked": _share(scores[~speech] >= threshold),
+        "suppressed": _share(scores[speech] < threshold),
+        "suppressed_hard": _share(window_scores(gate, hard) < threshold),
+    }
+    return {**shares, "cost": shares["leaked"] + shares["suppressed"] + shares["suppressed_hard"]}
+
+
+def describe_data(data: dict[tuple[str, str], list[Clip]]) -> dict[str, dict[str, int]]:
+    """Clips per data set, by kind and split."""
+    table: dict[str, dict[str, int]] = {}
+    for (kind, split), clips in data.items():
+        for clip in clips:
+            row = table.setdefault(f"{kind}/{split}", {})
+            row[clip.dataset] = row.get(clip.dataset, 0) + 1
+    return table
+
+
+def _share(found: Tensor) -> float:
+    return float(found.float().mean())
+
+
+def _sample(clips: list[Clip], n: int, rng: np.random.Generator) -> list[Clip]:
+    return [clips[i] for i in rng.permutation(len(clips))[:n]]

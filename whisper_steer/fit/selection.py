@@ -1,0 +1,77 @@
+"""From scores to an artifact's latents: those the gate reads and those the methods edit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whisper_steer.fit.activations import Activations
+from whisper_steer.fit.scoring import LatentScores
+from whisper_steer.fit.windows import NONSPEECH, SPEECH
+from whisper_steer.methods import Edits
+from whisper_steer.sae import SAE
+
+GATE_LATENTS = 128
+EDIT_LATENTS = 64
+
+
+def gate_latents(scores: LatentScores, n: int = GATE_LATENTS) -> Tensor:
+    """(n,) indices of the latents that tell speech from non-speech best, on frames and on windows."""
+    worth = (scores.frame_auroc - 0.5).abs() + (scores.window_auroc - 0.5).abs()
+    return worth.topk(min(n, len(worth))).indices.sort().values
+
+
+def edit_latents(scores: LatentScores, n: int = EDIT_LATENTS) -> Tensor:
+    """(n,) indices by effect on the decoder where it could be measured, else by detection on frames."""
+    worth = (scores.frame_auroc - 0.5).abs() if scores.effect is None else scores.effect
+    return worth.topk(min(n, len(worth))).indices.sort().values
+
+
+def build_edits(sae: SAE, scores: LatentScores, activations: Activations, indices: Tensor) -> Edits:
+    """What the five methods act with. A latent speaks for silence where activating it raises the decoder's log odds
+    of an empty result, or, without a decoder, where it is more active on non-speech."""
+    by_detection = scores.frame_auroc[indices] < 0.5
+    for_silence = by_detection if scores.gradient is None else scores.gradient[indices] > 0
+    zero = torch.zeros(len(indices))
+    return Edits(
+        latents=sae.latents(indices),
+        sign=torch.where(for_silence, 1.0, -1.0),
+        clamp_value=torch.where(for_silence, scores.high[indices], zero),
+        typical=scores.typical[indices],
+        mean_difference=mean_difference(activations),
+    )
+
+
+def mean_difference(activations: Activations) -> Tensor:
+    """Mean of the non-speech windows' frames minus mean of the speech frames: (n_state,)."""
+    means = {}
+    for label, windows in ((NONSPEECH, ~activations.speech), (SPEECH, activations.speech)):
+        total, count = torch.zeros(activations.hidden.shape[-1]), 0
+        for i in np.flatnonzero(windows):
+            keep = (activations.labels[i] == label) & (
+                np.arange(activations.labels.shape[1]) < activations.content[i]
+            )
+            total += activations.frames(int(i))[keep].sum(dim=0)
+            count += int(keep.sum())
+        means[label] = total / max(1, count)
+    return means[NONSPEECH] - means[SPEECH]
+
+
+def describe(scores: LatentScores, indices: Tensor, edits: Edits) -> list[dict[str, Any]]:
+    """The selected latents with their scores, for the card; the most effective first."""
+    rows = []
+    for position, index in enumerate(indices.tolist()):
+        row = {
+            "latent": index,
+            "frame_auroc": float(scores.frame_auroc[index]),
+            "window_auroc": float(scores.window_auroc[index]),
+            "speech_mean": float(scores.speech_mean[index]),
+            "nonspeech_mean": float(scores.nonspeech_mean[index]),
+            "clamp_value": float(edits.clamp_value[position]),
+            "effect": None if scores.effect is None else float(scores.effect[index]),
+        }
+        rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()})
+    return sorted(rows, key=lambda row: -(row["effect"] or abs(row["frame_auroc"] - 0.5)))

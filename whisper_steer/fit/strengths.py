@@ -1,0 +1,70 @@
+"""How strongly each method should act: the smallest strength that leaves least text on held-out non-speech."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import whisper
+from torch import Tensor
+from tqdm import tqdm
+from whisper.model import Whisper
+
+from whisper_steer.fit.activations import Activations
+from whisper_steer.fit.scoring import run_from
+from whisper_steer.methods import METHODS, Edits, get_method
+
+GRID: dict[str, tuple[float, ...]] = {
+    "clamp": (0.5, 1.0, 2.0, 4.0),
+    "additive": (0.05, 0.1, 0.2, 0.4),
+    "scaled-additive": (0.5, 1.0, 2.0, 4.0),
+    "multiplicative": (1.5, 3.0, 10.0),
+    "mean-difference": (0.5, 1.0, 2.0),
+}
+DEFAULT = {
+    "clamp": 1.0,
+    "additive": 0.2,
+    "scaled-additive": 2.0,
+    "multiplicative": 3.0,
+    "mean-difference": 1.0,
+}
+"""for encoders that come without a decoder"""
+BATCH = 8
+
+
+@torch.no_grad()
+def texts(model: Whisper, point: str, hidden: Tensor, sample_len: int = 24) -> list[str]:
+    """What the decoder writes, greedily, from activations (n, 1500, n_state), an empty result allowed."""
+    options = whisper.DecodingOptions(
+        language="en",
+        without_timestamps=True,
+        suppress_blank=False,
+        length_penalty=0.0,
+        sample_len=sample_len,
+        fp16=False,
+    )
+    features = run_from(model, point, hidden)
+    return [result.text for result in whisper.decode(model, features, options)]
+
+
+def choose(
+    model: Whisper, point: str, edits: Edits, held_out: Activations, n: int
+) -> tuple[dict[str, float], Any]:
+    """Strength for each method, and the share of n non-speech windows with text that each strength leaves."""
+    chosen = np.flatnonzero(~held_out.speech)[:n]
+    hidden = torch.stack([held_out.frames(int(i)) for i in chosen])
+    shares: dict[str, dict[str, float]] = {"none": {"0": _share(model, point, hidden)}}
+    for name in tqdm(METHODS, desc="strengths", unit="method"):
+        method = get_method(name)
+        shares[name] = {}
+        for strength in GRID[name]:
+            steered = torch.cat([h[None] + method(h[None], edits, strength) for h in hidden])
+            shares[name][str(strength)] = _share(model, point, steered)
+    best = {name: float(min(shares[name], key=lambda s: (shares[name][s], float(s)))) for name in METHODS}
+    return best, shares
+
+
+def _share(model: Whisper, point: str, hidden: Tensor) -> float:
+    written = [text for part in hidden.split(BATCH) for text in texts(model, point, part)]
+    return sum(bool(text.strip()) for text in written) / len(written)
