@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 import whisper
 from torch import Tensor, nn
-from whisper.model import Whisper
+from whisper.model import AudioEncoder, Whisper
 
 from whisper_steer.errors import ModelError, UsageError
 
@@ -78,6 +78,24 @@ def load_model(
         else:
             reason = "it is damaged or not a PyTorch file"
         raise ModelError(f"{path} cannot be loaded: {reason}; copy it again or pass another") from None
+
+
+def load_encoder(path: str | Path, device: str | torch.device | None = None) -> AudioEncoder:
+    """An encoder that comes without its decoder: a file with ``dims`` and ``encoder``, a state dict. For fitting only.
+
+    Raises ``ModelError`` where the file is not that.
+    """
+    try:
+        saved = torch.load(path, map_location=device or "cpu", weights_only=True)
+        dims = saved["dims"]
+        names = ("n_mels", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer")
+        encoder = AudioEncoder(*(dims[name] for name in names))
+        encoder.load_state_dict(saved["encoder"])
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as exc:
+        raise ModelError(
+            f"{path} is not an encoder's file: it needs 'dims' and 'encoder' ({type(exc).__name__})"
+        ) from None
+    return encoder.to(device or "cpu").eval()
 
 
 def encoder_fingerprint(encoder: nn.Module) -> str:

@@ -156,7 +156,7 @@ def _empty(features: Tensor, options: DecodingOptions, decision: Decision) -> De
 def _with_steering(result: dict[str, Any], steering: Steering) -> dict[str, Any]:
     """Turn the tags into fields; drop the empty segments that stand for windows without text."""
     windows: list[dict[str, Any]] = []
-    segments = []
+    segments: list[dict[str, Any]] = []
     for segment in result["segments"]:
         tag: _Tagged = segment["no_speech_prob"]
         segment["no_speech_prob"] = float(tag)

@@ -121,7 +121,7 @@ def _step(
     _keep_unit_norm_gradient(sae)
     optimizer.step()
     with torch.no_grad():
-        sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
+        sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
         idle += 1
         idle[(z > 0).any(dim=0)] = 0
     return float(loss), kept.float()

@@ -1,0 +1,127 @@
+"""``whisper-steer fit``: steering for any checkpoint, from one's own recordings or from the built-in pack."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from whisper_steer.artifact import Artifact
+from whisper_steer.errors import UsageError
+from whisper_steer.fit import clips as sources
+from whisper_steer.fit import pipeline
+from whisper_steer.fit.train_sae import Training
+from whisper_steer.gate import choose_threshold
+from whisper_steer.models import load_encoder, load_model
+
+DEFAULTS = pipeline.Plan()
+
+
+@click.command()
+@click.argument("model")
+@click.option("--speech", type=click.Path(path_type=Path), help="Folder of speech; sub-folders are speakers.")
+@click.option("--nonspeech", type=click.Path(path_type=Path), help="Folder of recordings without speech.")
+@click.option(
+    "--manifest", type=click.Path(path_type=Path), help="JSONL with path, kind, split, group a line."
+)
+@click.option(
+    "--out", "-o", type=click.Path(path_type=Path), help="Folder of the artifact.  [default: ./NAME.steering]"
+)
+@click.option("--name", help="Name of the artifact.  [default: the model's]")
+@click.option("--hook-point", help="blocks.N (counted from 0) or ln_post.  [default: the last block]")
+@click.option("--encoder-only", is_flag=True, help="MODEL is a file with an encoder and no decoder.")
+@click.option("--speech-windows", type=int, default=DEFAULTS.speech_windows, show_default=True)
+@click.option("--nonspeech-windows", type=int, default=DEFAULTS.nonspeech_windows, show_default=True)
+@click.option("--calibration-windows", type=int, default=DEFAULTS.calibration_speech, show_default=True)
+@click.option("--sae-steps", type=int, default=DEFAULTS.training.steps, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", help="cpu, cuda, ...  [default: cuda where there is one]")
+@click.option("--model-dir", help="Where official checkpoints are kept.")
+@click.option(
+    "--work-dir",
+    type=click.Path(path_type=Path),
+    help="Keeps activations and checkpoints, so that a killed fit goes on where it was.",
+)
+def fit(
+    model: str,
+    speech: Path | None,
+    nonspeech: Path | None,
+    manifest: Path | None,
+    out: Path | None,
+    name: str | None,
+    hook_point: str | None,
+    encoder_only: bool,
+    speech_windows: int,
+    nonspeech_windows: int,
+    calibration_windows: int,
+    sae_steps: int,
+    seed: int,
+    device: str | None,
+    model_dir: str | None,
+    work_dir: Path | None,
+) -> None:
+    """Fit steering for MODEL: an official name, "nano", or a local .pt.
+
+    With --speech and --nonspeech, or --manifest, from your recordings; with none of them from the pack of
+    synthesised speech and noise that comes with the package.
+    """
+    clips = _clips(speech, nonspeech, manifest)
+    loaded = load_encoder(model, device) if encoder_only else load_model(model, device, model_dir)
+    name = name or Path(model).stem
+    plan = pipeline.Plan(
+        speech_windows=speech_windows,
+        nonspeech_windows=nonspeech_windows,
+        calibration_speech=calibration_windows,
+        training=Training(steps=sae_steps, seed=seed),
+        seed=seed,
+    )
+    with ExitStack() as stack:
+        work = work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whisper-steer-")))
+        artifact = pipeline.fit(loaded, clips, work, name=name, hook_point=hook_point, plan=plan)
+    artifact.info["command"] = shlex.join(
+        ["whisper-steer", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]
+    )
+    path = artifact.save(out or Path(f"{name}.steering"))
+    click.echo(summary(artifact, path))
+
+
+def summary(artifact: Artifact, path: Path) -> str:
+    """What was fitted and how good it is, in a few lines."""
+    info, speech, nonspeech = artifact.info, artifact.speech_scores, artifact.nonspeech_scores
+    sae, gates = info["sae"], info["gates_compared"]
+    lines = [
+        f"{path}: {artifact.name} at {artifact.hook_point}",
+        f"SAE: {sae['n_latents']} latents, {sae['mean_active']:.0f} active a frame, "
+        f"{sae['explained_variance']:.1%} of variance explained, {sae['dead']:.1%} dead",
+        f"edits: {len(info['latents'])} latents, selected by {info['selected_by']}",
+    ]
+    chosen = "dense" if artifact.gate.latents is None else "sae"
+    for kind, row in gates.items():
+        lines.append(
+            f"gate {kind}{' (chosen)' if kind == chosen else ''}: lets {row['leaked']:.1%} of held-out non-speech "
+            f"through, suppresses {row['suppressed']:.1%} of speech and {row['suppressed_hard']:.1%} of hard speech"
+        )
+    smallest = info["calibration"]["smallest_promise"]
+    threshold = choose_threshold(speech, nonspeech, max(0.005, smallest))
+    lines.append(
+        f"calibration: {len(speech)} speech windows, smallest promise {smallest:.2%}; threshold {threshold:.2f}"
+    )
+    return "\n".join(lines)
+
+
+def _clips(speech: Path | None, nonspeech: Path | None, manifest: Path | None) -> list[sources.Clip]:
+    if manifest is not None:
+        if speech or nonspeech:
+            raise UsageError("give --manifest, or --speech with --nonspeech, not both")
+        return sources.from_manifest(manifest)
+    if speech is None and nonspeech is None:
+        return sources.from_pack()
+    if speech is None or nonspeech is None:
+        raise UsageError(
+            "--speech and --nonspeech go together; give both, or neither to use the built-in pack"
+        )
+    return sources.from_folder(speech, "speech") + sources.from_folder(nonspeech, "nonspeech")

@@ -1,0 +1,27 @@
+"""Steering for a checkpoint that none ships for: fitted once from the calibration pack, then kept in the cache."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from whisper.model import Whisper
+
+from whisper_steer import artifact
+from whisper_steer.fit import clips, pipeline
+from whisper_steer.models import encoder_fingerprint
+
+
+def auto_fit(model: Whisper, name: str) -> Path:
+    """The artifact's folder: found if one ships or is cached, else fitted from the pack and cached.
+
+    Takes minutes on a CPU the first time. Raises `FitError`.
+    """
+    fingerprint = encoder_fingerprint(model.encoder)
+    found = artifact.find(fingerprint)
+    if found is not None:
+        return found
+    with tempfile.TemporaryDirectory(prefix="whisper-steer-") as work:
+        fitted = pipeline.fit(model, clips.from_pack(), Path(work), name=name)
+    fitted.info["command"] = f"whisper-steer fit {name}"
+    return fitted.save(artifact.cache_folder() / f"{name}-{fingerprint.removeprefix('sha256:')[:12]}")
