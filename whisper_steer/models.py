@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 import urllib.error
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -53,49 +54,30 @@ def load_model(
     name = str(name_or_path)
     if name in whisper.available_models():
         return _load_official(name, device, download_root, in_memory)
-    path = NANO_PATH if name == NANO else Path(name)
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder: pass the .pt file of a checkpoint in OpenAI's layout")
-    if not path.is_file():
-        if path.suffix == ".pt" or path.parent != Path():
-            raise ModelError(f"{path} does not exist: check the path of the checkpoint")
-        raise UsageError(
-            f"unknown model {name!r}: pass the path of a .pt or one of {', '.join(available_models())}"
-        )
-    try:
-        return _checked(whisper.load_model(str(path), device=device, in_memory=in_memory), path)
-    except torch.OutOfMemoryError:
-        raise ModelError(
-            f"{path} does not fit into the memory of {device}: use a smaller model or the CPU"
-        ) from None
-    except (KeyError, TypeError, AttributeError):
-        raise ModelError(
-            f"{path} is not a Whisper checkpoint: it needs 'dims' and 'model_state_dict'"
-        ) from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as exc:
-        if "loading state_dict" in str(exc):
-            reason = "its weights do not match the sizes that it states"
-        else:
-            reason = "it is damaged or not a PyTorch file"
-        raise ModelError(f"{path} cannot be loaded: {reason}; copy it again or pass another") from None
+    path = _existing(NANO_PATH if name == NANO else Path(name))
+    with _told_in_one_line(path, device):
+        model = whisper.load_model(str(path), device=device, in_memory=in_memory)
+    dims = model.dims
+    _check_sizes(path, n_mels=dims.n_mels, n_audio_ctx=dims.n_audio_ctx, n_vocab=dims.n_vocab)
+    return model
 
 
 def load_encoder(path: str | Path, device: str | torch.device | None = None) -> AudioEncoder:
-    """An encoder that comes without its decoder: a file with ``dims`` and ``encoder``, a state dict. For fitting only.
+    """An encoder without a decoder, from a ``.pt`` with ``{"dims": {n_mels, n_audio_...}, "encoder": state dict}``.
 
-    Raises ``ModelError`` where the file is not that.
+    float32 on ``device``, in evaluation mode. Raises as `load_model`.
     """
-    try:
-        saved = torch.load(path, map_location=device or "cpu", weights_only=True)
-        dims = saved["dims"]
+    _check_device(device)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    path = _existing(Path(path))
+    with _told_in_one_line(path, device, needs="'dims' and 'encoder'"):
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+        sizes = checkpoint["dims"]
         names = ("n_mels", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer")
-        encoder = AudioEncoder(*(dims[name] for name in names))
-        encoder.load_state_dict(saved["encoder"])
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as exc:
-        raise ModelError(
-            f"{path} is not an encoder's file: it needs 'dims' and 'encoder' ({type(exc).__name__})"
-        ) from None
-    return encoder.to(device or "cpu").eval()
+        encoder = AudioEncoder(*(sizes[name] for name in names))
+        encoder.load_state_dict(checkpoint["encoder"])
+    _check_sizes(path, n_mels=sizes["n_mels"], n_audio_ctx=sizes["n_audio_ctx"])
+    return encoder.to(device).eval()
 
 
 def encoder_fingerprint(encoder: nn.Module) -> str:
@@ -135,9 +117,7 @@ def _load_official(
     try:
         return whisper.load_model(name, device=device, download_root=download_root, in_memory=in_memory)
     except torch.OutOfMemoryError:
-        raise ModelError(
-            f"{name} does not fit into the memory of {device}: use a smaller model or the CPU"
-        ) from None
+        raise ModelError(f"{name} does not fit on {device}: use a smaller model or the CPU") from None
     except (OSError, RuntimeError, TypeError) as exc:  # TypeError: a server that states no length
         reason = exc.reason if isinstance(exc, urllib.error.URLError) else str(exc).splitlines()[0]
         raise ModelError(
@@ -153,19 +133,42 @@ def _check_device(device: str | torch.device | None) -> None:
         raise UsageError(f"device {str(device)!r} cannot be used here ({reason}): choose cpu") from None
 
 
-def _checked(model: Whisper, path: Path) -> Whisper:
-    """Sizes with which a checkpoint loads, but Whisper's audio front end or tokenizer would fail later."""
-    dims = model.dims
-    for ok, found, needed in (
-        (dims.n_mels in MEL_BINS, f"{dims.n_mels} mel bins", "80 or 128"),
-        (dims.n_audio_ctx == AUDIO_FRAMES, f"{dims.n_audio_ctx} audio frames", f"{AUDIO_FRAMES}"),
-        (dims.n_vocab >= SMALLEST_VOCABULARY, f"{dims.n_vocab} tokens", f"{SMALLEST_VOCABULARY} or more"),
-        (
-            dims.n_audio_state == dims.n_text_state,
-            f"a decoder of width {dims.n_text_state}",
-            f"{dims.n_audio_state}",
-        ),
+def _existing(path: Path) -> Path:
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder: pass the .pt file of a checkpoint in OpenAI's layout")
+    if path.is_file():
+        return path
+    if path.suffix == ".pt" or path.parent != Path():
+        raise ModelError(f"{path} does not exist: check the path of the checkpoint")
+    names = ", ".join(available_models())
+    raise UsageError(f"unknown model {str(path)!r}: pass the path of a .pt or one of {names}")
+
+
+@contextmanager
+def _told_in_one_line(
+    path: Path, device: str | torch.device | None, needs: str = "'dims' and 'model_state_dict'"
+) -> Iterator[None]:
+    """Turn what torch and openai-whisper raise on a bad file into a `ModelError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise ModelError(f"{path} does not fit on {device}: use a smaller model or the CPU") from None
+    except (KeyError, TypeError, AttributeError):
+        raise ModelError(f"{path} is not a Whisper checkpoint: it needs {needs}") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as exc:
+        fits = "loading state_dict" not in str(exc)
+        reason = (
+            "it is damaged or no PyTorch file" if fits else "its weights do not match the sizes it states"
+        )
+        raise ModelError(f"{path} cannot be loaded: {reason}; copy it again or pass another") from None
+
+
+def _check_sizes(path: Path, *, n_mels: int, n_audio_ctx: int, n_vocab: int = SMALLEST_VOCABULARY) -> None:
+    """Refuse sizes with which a file loads, but Whisper's audio front end or tokenizer would fail later."""
+    for fits, found, needed in (
+        (n_mels in MEL_BINS, f"{n_mels} mel bins", "80 or 128"),
+        (n_audio_ctx == AUDIO_FRAMES, f"{n_audio_ctx} audio frames", f"{AUDIO_FRAMES}"),
+        (n_vocab >= SMALLEST_VOCABULARY, f"{n_vocab} tokens", f"{SMALLEST_VOCABULARY} or more"),
     ):
-        if not ok:
+        if not fits:
             raise ModelError(f"{path} is of the wrong size: {found}, needed are {needed}")
-    return model
