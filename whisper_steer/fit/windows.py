@@ -88,10 +88,9 @@ def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.
     position = int(min(rng.exponential(0.7), 10.0) * SAMPLE_RATE)
     end = 0
     for _ in range(int(rng.choice([1, 1, 1, 2, 3, 6]))):
-        clip = next(speech).samples()
-        clip = clip[: N_SAMPLES - position]
-        if end and len(clip) < SAMPLE_RATE // 10:
+        if position > N_SAMPLES - SAMPLE_RATE // 2:
             break
+        clip = next(speech).samples()[: N_SAMPLES - position]
         audio[position : position + len(clip)] += clip * 10 ** (rng.uniform(-6, 3) / 20)
         _label(labels, speech_frames(clip), position // FRAME_SAMPLES)
         end = position + len(clip)
