@@ -1,0 +1,80 @@
+"""The ``whisper-steer`` command. Subcommands are imported when called, so that ``--help`` does not wait for torch.
+
+Errors become one line on stderr and an exit code here, at the edge: 1 for what went wrong, 2 for wrong usage,
+130 for Ctrl-C. A traceback means a bug.
+"""
+
+from __future__ import annotations
+
+import errno
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from whisper_steer import __version__
+from whisper_steer.errors import WhisperSteerError
+
+COMMANDS = {
+    "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
+    "fit": ("whisper_steer.cli.fit:fit", "Make a steering artifact for a checkpoint."),
+    "inspect": ("whisper_steer.cli.inspect:inspect", "Show what a steering artifact is."),
+    "models": ("whisper_steer.cli.models:models", "List checkpoints and where steering exists for them."),
+    "export": ("whisper_steer.cli.export:export", "Bake steering into a checkpoint."),
+    "benchmark": (
+        "whisper_steer.eval.cli:benchmark",
+        "Measure false speech and lost speech against other systems.",
+    ),
+}
+"""name -> (where the click command is, its line in --help)"""
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by `COMMANDS` and imports the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WhisperSteerError as error:
+            fail(ctx, str(error), error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output left, as head does: click ends quietly
+                raise
+            fail(ctx, describe(error), 1)
+        except KeyboardInterrupt:
+            fail(ctx, "interrupted", INTERRUPTED)
+
+
+def fail(ctx: click.Context, message: str, code: int) -> NoReturn:
+    """One line on stderr, then exit."""
+    click.echo(f"Error: {message}", err=True)
+    ctx.exit(code)
+
+
+def describe(error: Exception) -> str:
+    """An exception in one line; for the operating system's, the file and the reason."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="whisper-steer")
+def main() -> None:
+    """Stops Whisper from writing text where nobody speaks."""

@@ -1,0 +1,142 @@
+"""``whisper-steer inspect``: what a steering artifact is, fitted on what, and what it promises."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from whisper_steer.artifact import Artifact
+
+PROMISES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+"""largest shares of speech windows suppressed, for which thresholds are shown"""
+
+SHOWN_LATENTS = 20
+KNOWN = {
+    "schema",
+    "name",
+    "fingerprint",
+    "hook_point",
+    "gate",
+    "strengths",
+    "model",
+    "sae",
+    "latents",
+    "command",
+}
+
+
+@click.command()
+@click.argument("artifact")
+@click.option("--json", "as_json", is_flag=True, help="The whole card and the thresholds, as JSON.")
+def inspect(artifact: str, as_json: bool) -> None:
+    """Show what ARTIFACT is: a folder, or the name of one that ships.
+
+    Model, hook, SAE, selected latents with their scores, gate, calibration with the threshold for several promises,
+    data, measured results.
+    """
+    from whisper_steer.artifact import Artifact, resolve
+
+    loaded = Artifact.load(resolve(artifact))
+    if as_json:
+        click.echo(json.dumps({**loaded.card(), "thresholds": thresholds(loaded)}, indent=2))
+    else:
+        click.echo("\n".join(report(loaded)))
+
+
+def thresholds(artifact: Artifact) -> list[dict[str, float]]:
+    """One row for each of `PROMISES` that the calibration can keep.
+
+    ``conformal``: the highest threshold that keeps it. ``threshold``: the one in use, see `gate.choose_threshold`.
+    The shares are those of the held-out windows below it. Evidence and thresholds are logits.
+    """
+    from whisper_steer.gate import choose_threshold, conformal_threshold, smallest_promise
+
+    speech, nonspeech = artifact.speech_scores, artifact.nonspeech_scores
+    rows = []
+    for promise in PROMISES:
+        if promise >= smallest_promise(len(speech)):
+            used = choose_threshold(speech, nonspeech, promise)
+            rows.append(
+                {
+                    "max_suppressed_speech": promise,
+                    "conformal": conformal_threshold(speech, promise),
+                    "threshold": used,
+                    "speech_below": float((speech < used).float().mean()),
+                    "nonspeech_below": float((nonspeech < used).float().mean()),
+                }
+            )
+    return rows
+
+
+def report(artifact: Artifact) -> list[str]:
+    """The lines for people."""
+    card = artifact.card()
+    model, sae, gate = card.get("model", {}), card.get("sae", {}), card["gate"]
+    of = "SAE latents" if gate["kind"] == "sae" else "activations"
+    lines = [
+        f"artifact     {artifact.name} (schema {card['schema']}) at {artifact.path}",
+        f"encoder      {artifact.fingerprint}",
+        f"             {_pairs(model)}",
+        f"hook         output of {artifact.hook_point} (blocks are counted from 0)",
+        f"SAE          {_pairs(sae)}",
+        f"gate         {gate['kind']}: logistic on {gate['features']} {of}",
+        f"calibration  {len(artifact.speech_scores)} held-out windows of speech, "
+        f"{len(artifact.nonspeech_scores)} of non-speech",
+        f"command      {card.get('command', 'not recorded')}",
+        f"strengths    {_pairs(artifact.strengths)}",
+        "",
+        "threshold for a promise (logits; shares of the held-out windows below it)",
+        "  promise  conformal  in use  speech  non-speech",
+    ]
+    for row in thresholds(artifact):
+        lines.append(
+            f"  {row['max_suppressed_speech']:>7.1%}  {row['conformal']:>9.2f}  {row['threshold']:>6.2f}"
+            f"  {row['speech_below']:>6.1%}  {row['nonspeech_below']:>10.1%}"
+        )
+    smallest = 1 / (len(artifact.speech_scores) + 1)
+    lines.append(f"  no promise below {smallest:.2%} can rest on {len(artifact.speech_scores)} windows")
+    lines += ["", *_latents(card.get("latents", []))]
+    for key in sorted(card.keys() - KNOWN):
+        lines += ["", *_tree(key, card[key], 0)]
+    return lines
+
+
+def _latents(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return ["latents: none recorded"]
+    lines = [f"latents: {len(rows)} selected, the first {min(len(rows), SHOWN_LATENTS)}"]
+    widths = {name: max(len(name), 9) for name in rows[0]}
+    lines.append("  " + "  ".join(name.rjust(width) for name, width in widths.items()))
+    for row in rows[:SHOWN_LATENTS]:
+        lines.append("  " + "  ".join(_value(row.get(name)).rjust(width) for name, width in widths.items()))
+    return lines
+
+
+def _tree(name: str, value: Any, depth: int) -> list[str]:
+    """Nested parts of the card, one line a value."""
+    indent = "  " * depth
+    if isinstance(value, dict):
+        return [
+            f"{indent}{name}",
+            *(line for key, item in value.items() for line in _tree(key, item, depth + 1)),
+        ]
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return [f"{indent}{name}", *(f"{indent}  {_value(item)}" for item in value)]
+    return [f"{indent}{name}  {_value(value)}"]
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_value(value)}" for key, value in values.items()) or "not recorded"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return _pairs(value)
+    if isinstance(value, list):
+        return ", ".join(_value(item) for item in value)
+    return "-" if value is None else str(value)

@@ -1,0 +1,67 @@
+"""``whisper-steer models``: the checkpoints there are, which are on this machine, and which have steering."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+MILLIONS = {"tiny": 39, "base": 74, "small": 244, "medium": 769, "large": 1550, "turbo": 809}
+"""Parameters in millions of the official checkpoints, from the table in openai-whisper's README."""
+
+ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
+"""Official names of one and the same file."""
+
+
+@click.command()
+@click.option("--model-dir", help="Where models are kept.  [default: ~/.cache/whisper]")
+def models(model_dir: str | None) -> None:
+    """List checkpoints: parameters, size of the file where it is on this machine, and their steering."""
+    from whisper_steer.models import NANO, NANO_PATH, available_models
+
+    folder = Path(model_dir) if model_dir else _default_folder()
+    steering = _artifacts()
+    rows = [("MODEL", "PARAMETERS", "ON DISK", "STEERING")]
+    for name in available_models():
+        file = NANO_PATH if name == NANO else folder / f"{ALIASES.get(name, name)}.pt"
+        names = {name, ALIASES.get(name, name)}
+        found = [label for model, label in steering if model in names]
+        rows.append((name, _parameters(name), _megabytes(file), ", ".join(found) or "-"))
+    for model, label in steering:
+        if model not in {*available_models(), *ALIASES.values()}:
+            rows.append((model, "-", "-", label))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[3]]))
+    click.echo("\nSteering for any other checkpoint: whisper-steer fit MODEL")
+
+
+def _artifacts() -> list[tuple[str, str]]:
+    """(model's name, "shipped" or "cached: folder") of every artifact, by its card."""
+    from whisper_steer.artifact import CARD, cache_folder, shipped_folder
+
+    found = []
+    for root, label in ((shipped_folder(), "shipped"), (cache_folder(), "cached")):
+        for card in sorted(root.glob(f"*/{CARD}")):
+            where = label if label == "shipped" else f"{label}: {card.parent}"
+            try:
+                found.append((str(json.loads(card.read_text(encoding="utf-8"))["name"]), where))
+            except (OSError, ValueError, KeyError, TypeError):
+                found.append((card.parent.name, f"{where}, damaged"))
+    return found
+
+
+def _default_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whisper"
+
+
+def _parameters(name: str) -> str:
+    family = "turbo" if name.endswith("turbo") else name.removesuffix(".en").split("-")[0]
+    return f"{MILLIONS[family]} M" if family in MILLIONS else "-"
+
+
+def _megabytes(file: Path) -> str:
+    return f"{file.stat().st_size / 1e6:.0f} MB" if file.is_file() else "-"
