@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +36,28 @@ def nano_path() -> Path:
     return NANO
 
 
-@pytest.fixture(scope="session")
-def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of OpenAI's layout, English, with seeded random weights: it babbles on any sound."""
-    generator = torch.random.manual_seed(0)
-    model = Whisper(TINY)
+def random_checkpoint(path: Path, dims: ModelDimensions) -> Path:
+    """A checkpoint of OpenAI's layout with seeded random weights in fp16: it babbles on any sound."""
+    generator = torch.Generator().manual_seed(0)
+    model = Whisper(dims)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0.0, 0.2, generator=generator)
-    path = tmp_path_factory.mktemp("models") / "tiny-random.pt"
-    torch.save({"dims": asdict(TINY), "model_state_dict": model.half().state_dict()}, path)
+    torch.save({"dims": asdict(dims), "model_state_dict": model.half().state_dict()}, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint with the English vocabulary."""
+    return random_checkpoint(tmp_path_factory.mktemp("models") / "tiny-random.pt", TINY)
+
+
+@pytest.fixture(scope="session")
+def multilingual_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint with the multilingual vocabulary."""
+    dims = replace(TINY, n_vocab=51865)
+    return random_checkpoint(tmp_path_factory.mktemp("models") / "tiny-random-multilingual.pt", dims)
 
 
 @pytest.fixture(scope="session")
