@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # openai-whisper's alignment takes longer to compile than to run here
+
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,7 +25,7 @@ TINY = ModelDimensions(
     n_audio_head=2,
     n_audio_layer=2,
     n_vocab=51864,
-    n_text_ctx=448,
+    n_text_ctx=64,  # at most 32 tokens a window: quick
     n_text_state=32,
     n_text_head=2,
     n_text_layer=1,
@@ -82,3 +86,14 @@ def wav_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, samples in sounds.items():
         soundfile.write(paths[name], samples, 16000)
     return paths
+
+
+@pytest.fixture(scope="session")
+def tiny_ct2(tiny_model: Whisper, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random checkpoint as a folder of CTranslate2, for faster-whisper."""
+    pytest.importorskip("transformers")
+    from whisper_steer.formats.ct2 import save_ct2
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-random-ct2"
+    save_ct2(tiny_model, folder)
+    return folder
