@@ -118,7 +118,7 @@ class SteeredModel:
         result = whisper.decode(self.model, self._features[0], options)
         if decision.action == "steered" and not result.text:
             return _empty(self._features[0], options, decision)
-        return replace(result, no_speech_prob=_Tagged(result.no_speech_prob, decision))
+        return replace(result, no_speech_prob=Tagged(result.no_speech_prob, decision))
 
 
 def lift_ban_on_silence(options: DecodingOptions) -> DecodingOptions:
@@ -130,12 +130,12 @@ def lift_ban_on_silence(options: DecodingOptions) -> DecodingOptions:
     return replace(options, suppress_blank=False, length_penalty=penalty)
 
 
-class _Tagged(float):
+class Tagged(float):
     """A no-speech probability that carries its window's decision through stock's loop into the segments."""
 
     decision: Decision
 
-    def __new__(cls, value: float, decision: Decision) -> _Tagged:
+    def __new__(cls, value: float, decision: Decision) -> Tagged:
         tagged = super().__new__(cls, value)
         tagged.decision = decision
         return tagged
@@ -147,7 +147,7 @@ def _empty(features: Tensor, options: DecodingOptions, decision: Decision) -> De
         audio_features=features,
         language=options.language or "en",
         avg_logprob=0.0,
-        no_speech_prob=_Tagged(1.0, decision),
+        no_speech_prob=Tagged(1.0, decision),
         temperature=options.temperature,
         compression_ratio=1.0,
     )
@@ -158,7 +158,7 @@ def _with_steering(result: dict[str, Any], steering: Steering) -> dict[str, Any]
     windows: list[dict[str, Any]] = []
     segments: list[dict[str, Any]] = []
     for segment in result["segments"]:
-        tag: _Tagged = segment["no_speech_prob"]
+        tag: Tagged = segment["no_speech_prob"]
         segment["no_speech_prob"] = float(tag)
         decision = {"evidence": tag.decision.evidence, "action": tag.decision.action}
         seconds = {"start": segment["start"], "end": segment["end"]}

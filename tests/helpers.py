@@ -1,0 +1,60 @@
+"""Small artifacts and activations made by hand, for tests that need something to steer with."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from whisper_steer.artifact import Artifact
+from whisper_steer.gate import Gate
+from whisper_steer.methods import METHODS, Edits
+from whisper_steer.models import encoder_fingerprint
+from whisper_steer.sae import SAE, SAEConfig
+
+
+def random_sae(n_state: int = 32, expansion: int = 4, seed: int = 0) -> SAE:
+    generator = torch.Generator().manual_seed(seed)
+    sae = SAE(SAEConfig(n_state, expansion, k=4), generator)
+    with torch.no_grad():
+        sae.mean.copy_(torch.randn(n_state, generator=generator))
+        sae.b_enc.copy_(torch.randn(sae.config.n_latents, generator=generator) * 0.05)
+        sae.b_dec.copy_(torch.randn(n_state, generator=generator) * 0.05)
+        sae.threshold.fill_(0.1)
+    return sae
+
+
+def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "blocks.1") -> Artifact:
+    """An artifact for an encoder of width 32 whose gate's threshold is known. Its weights are random."""
+    sae = random_sae()
+    indices = torch.tensor([1, 5, 9, 40])
+    generator = torch.Generator().manual_seed(1)
+    n = len(indices)
+    edits = Edits(
+        latents=sae.latents(indices),
+        sign=torch.tensor([1.0, -1.0, 1.0, -1.0]),
+        clamp_value=torch.tensor([0.5, 0.0, 0.3, 0.0]),
+        typical=torch.rand(n, generator=generator),
+        mean_difference=torch.randn(32, generator=generator),
+    )
+    return Artifact(
+        name="by-hand",
+        fingerprint=encoder_fingerprint(encoder),
+        hook_point=hook_point,
+        edits=edits,
+        gate=Gate(
+            torch.randn(n, generator=generator), torch.tensor(0.1), sae.mean.clone(), sae.latents(indices)
+        ),
+        speech_scores=torch.full((400,), threshold),
+        nonspeech_scores=torch.full((400,), threshold),
+        strengths=dict.fromkeys(METHODS, 1.5),
+        info={
+            "sae": {"k": 4, "n_latents": 128, "explained_variance": 0.5, "mean_active": 4.0, "dead": 0.0},
+            "latents": [{"latent": int(i), "frame_auroc": 0.9, "effect": 0.1} for i in indices],
+            "selected_by": "hand",
+        },
+        sae=sae,
+    )
+
+
+ALWAYS_OPEN, ALWAYS_SHUT = 1e9, -1e9
+"""thresholds under which no window, or every window, is judged speech"""

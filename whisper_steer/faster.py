@@ -1,0 +1,241 @@
+"""faster-whisper that writes nothing where nobody speaks: ``from whisper_steer.faster import WhisperModel``.
+
+CTranslate2 runs the encoder and the decoder, and shows only what comes out of the encoder after ``ln_post``. So the
+artifact's hook point decides the route:
+
+- ``"output"``, for artifacts at ``ln_post``: CTranslate2 encodes, the gate reads its output and steering edits it.
+- ``"encoder"``, for artifacts at ``blocks.N``: PyTorch runs the encoder (its weights are read from the same folder),
+  hooked; CTranslate2 decodes. Costs a second copy of the encoder in memory, float32 speed on a CPU, and with an
+  int8 model the features are PyTorch's, not the int8 encoder's.
+- a model into which steering was baked (``whisper-steer export``) needs neither, and runs in stock faster-whisper.
+
+Either way windows without speech leave the batch, so they are never decoded: see `whisper_steer.steered_ct2`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import faster_whisper
+from faster_whisper.transcribe import Segment as StockSegment
+from faster_whisper.transcribe import TranscriptionInfo as StockInfo
+from faster_whisper.utils import download_model
+from torch import nn
+
+from whisper_steer import artifact as artifacts
+from whisper_steer.errors import ArtifactError, ModelError, UsageError
+from whisper_steer.formats import ct2
+from whisper_steer.models import encoder_fingerprint, load_model
+from whisper_steer.steered_ct2 import SteeredCT2
+from whisper_steer.steering import Decision, Mode, Steering
+
+Route = Literal["auto", "output", "encoder"]
+
+
+@dataclass
+class Segment(StockSegment):  # type: ignore[misc]
+    """faster-whisper's segment, and what steering did in its window."""
+
+    steering: Decision | None = None
+
+
+@dataclass
+class TranscriptionInfo(StockInfo):  # type: ignore[misc]
+    """faster-whisper's info, and what steers."""
+
+    steering: dict[str, Any] | None = None
+    """as in the result of `whisper_steer.transcribe`; ``windows`` grows as the segments are consumed, its times are
+    those of the audio that a VAD filter left"""
+
+
+class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
+    """`faster_whisper.WhisperModel` with the same options, and steering.
+
+    steering: "auto" finds the artifact by the fingerprint of the encoder in the folder, None is stock, else an
+    artifact's folder or name, or a `Steering`. mode, method, max_suppressed_speech: as for `Steering`. route: see the
+    module. checkpoint: an OpenAI ``.pt`` of the same model, needed only where the folder's own encoder cannot be
+    read (stored in int8, or given as ``files``). Segments are `Segment`, infos `TranscriptionInfo`.
+
+    Raises `ArtifactError` (none for this model), `FingerprintError`, `ModelError`, `UsageError`.
+    """
+
+    model: Any
+    """ctranslate2's Whisper, behind the gate where there is steering"""
+
+    def __init__(
+        self,
+        model_size_or_path: str | Path,
+        *args: Any,
+        steering: Steering | str | Path | None = "auto",
+        mode: Mode | None = None,
+        method: str | None = None,
+        max_suppressed_speech: float | None = None,
+        route: Route = "auto",
+        checkpoint: str | Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        path = str(model_size_or_path)
+        if not kwargs.get("files") and not Path(path).is_dir():
+            path = _download(path, kwargs)
+        source = _Source(path, checkpoint)
+        self.steering = _prepare(source, steering, mode, method, max_suppressed_speech)
+        self.windows: list[dict[str, Any]] = []
+        self._decision: Decision | None = None
+        encoder = None
+        if self.steering is not None:
+            point = self.steering.artifact.hook_point
+            if choose_route(point, route) == "encoder":
+                encoder = source.load()
+        super().__init__(path, *args, **kwargs)
+        if self.steering is not None:
+            self.model = SteeredCT2(self.model, self.steering, encoder, self.hf_tokenizer)
+
+    @wraps(faster_whisper.WhisperModel.transcribe)
+    def transcribe(self, *args: Any, **kwargs: Any) -> tuple[Iterator[Segment], TranscriptionInfo]:
+        run = self.new_run()
+        segments, info = super(WhisperModel, run).transcribe(*args, **kwargs)
+        return segments, run.describe(info)
+
+    def new_run(self) -> WhisperModel:
+        """A copy that shares everything but the record of the windows: transcriptions may run side by side."""
+        run = copy.copy(self)
+        run.windows = []
+        return run
+
+    def describe(self, info: StockInfo) -> TranscriptionInfo:
+        """Add what steers, and this run's windows."""
+        steering = None
+        if self.steering is not None:
+            steering = {**self.steering.describe(), "windows": self.windows}
+        return TranscriptionInfo(**vars(info), steering=steering)
+
+    def generate_segments(self, *args: Any, **kwargs: Any) -> Iterator[Segment]:
+        return with_decisions(super().generate_segments(*args, **kwargs))
+
+    def generate_with_fallback(self, *args: Any, **kwargs: Any) -> Any:
+        outcome = super().generate_with_fallback(*args, **kwargs)
+        self._decision = getattr(outcome[0].no_speech_prob, "decision", None)
+        return outcome
+
+    def _split_segments_by_timestamps(self, *args: Any, **kwargs: Any) -> Any:
+        segments, *rest = super()._split_segments_by_timestamps(*args, **kwargs)
+        if self._decision is not None:
+            self.record(kwargs["time_offset"], segments[-1]["end"], self._decision)
+            self._decision = None
+        return segments, *rest
+
+    def record(self, start: float, end: float, decision: Decision) -> None:
+        """Add one window, times in seconds."""
+        self.windows.append({"start": start, "end": end, **vars(decision)})
+
+
+class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type: ignore[misc]
+    """`faster_whisper.BatchedInferencePipeline` over a steered `WhisperModel`."""
+
+    @wraps(faster_whisper.BatchedInferencePipeline.transcribe)
+    def transcribe(self, *args: Any, **kwargs: Any) -> tuple[Iterator[Segment], TranscriptionInfo]:
+        run = copy.copy(self)
+        run.model = self.model.new_run()
+        segments, info = super(BatchedInferencePipeline, run).transcribe(*args, **kwargs)
+        return segments, run.model.describe(info)
+
+    def forward(self, features: Any, tokenizer: Any, chunks_metadata: Any, options: Any) -> Any:
+        outputs = super().forward(features, tokenizer, chunks_metadata, options)
+        for chunk, segments in zip(chunks_metadata, outputs, strict=True):
+            if decision := getattr(segments[-1]["no_speech_prob"], "decision", None):
+                self.model.record(chunk["offset"], segments[-1]["end"], decision)
+        return outputs
+
+    def _batched_segments_generator(self, *args: Any, **kwargs: Any) -> Iterator[Segment]:
+        return with_decisions(super()._batched_segments_generator(*args, **kwargs))
+
+
+def with_decisions(segments: Iterator[StockSegment]) -> Iterator[Segment]:
+    """Turn the tags on no-speech probabilities into fields, and drop the segments of windows left without text."""
+    number = 0
+    for segment in segments:
+        fields = vars(segment)
+        decision = getattr(segment.no_speech_prob, "decision", None)
+        if decision is not None and decision.action != "untouched" and not segment.tokens:
+            continue
+        number += 1
+        fields |= {"id": number, "no_speech_prob": float(segment.no_speech_prob), "steering": decision}
+        yield Segment(**fields)
+
+
+def choose_route(hook_point: str, route: Route = "auto") -> Route:
+    """The route for a hook point. Raises `UsageError` for one that cannot be."""
+    if route not in get_args(Route):
+        raise UsageError(f"unknown route {route!r}; choose one of {', '.join(get_args(Route))}")
+    if route == "output" and hook_point != "ln_post":
+        raise UsageError(
+            f"the artifact works at {hook_point}, which CTranslate2 does not show: take route 'encoder', or fit one "
+            "with: whisper-steer fit MODEL --hook-point ln_post"
+        )
+    return ("output" if hook_point == "ln_post" else "encoder") if route == "auto" else route
+
+
+@dataclass
+class _Source:
+    """Where the encoder's weights can be read."""
+
+    folder: str
+    checkpoint: str | Path | None
+
+    def fingerprint(self) -> str:
+        return ct2.fingerprint(self.folder) if self.checkpoint is None else encoder_fingerprint(self.load())
+
+    def load(self) -> nn.Module:
+        if self.checkpoint is None:
+            return ct2.load_encoder(self.folder)
+        return load_model(self.checkpoint, "cpu").encoder
+
+
+def _prepare(
+    source: _Source,
+    steering: Steering | str | Path | None,
+    mode: Mode | None,
+    method: str | None,
+    max_suppressed_speech: float | None,
+) -> Steering | None:
+    if isinstance(steering, Steering):
+        if (mode, method, max_suppressed_speech) != (None, None, None):
+            raise UsageError(
+                "give mode, method and max_suppressed_speech to Steering(...) or to the model, not to both"
+            )
+        ready = steering
+    elif steering is None or mode == "off":
+        return None
+    else:
+        path = artifacts.find(source.fingerprint()) if steering == "auto" else artifacts.resolve(steering)
+        if path is None:
+            raise ArtifactError(
+                "no steering ships for this checkpoint; make one with: whisper-steer fit MODEL (or pass steering=None)"
+            )
+        ready = Steering(path, mode=mode, method=method, max_suppressed_speech=max_suppressed_speech)
+    if ready.mode == "off":
+        return None
+    ready.artifact.check(source.fingerprint())
+    return ready
+
+
+def _download(name: str, options: dict[str, Any]) -> str:
+    """The folder of a model known by its name, as faster-whisper fetches it."""
+    try:
+        return download_model(
+            name,
+            local_files_only=options.get("local_files_only", False),
+            cache_dir=options.get("download_root"),
+            revision=options.get("revision"),
+            use_auth_token=options.get("use_auth_token"),
+        )
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"model {name!r} cannot be had ({reason}): pass the folder of a converted model"
+        ) from None

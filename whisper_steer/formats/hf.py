@@ -1,0 +1,123 @@
+"""A model of openai-whisper as `WhisperForConditionalGeneration`, in memory or as a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whisper.model import Whisper
+from whisper.tokenizer import Tokenizer, get_tokenizer
+
+from whisper_steer.errors import MissingPackageError
+from whisper_steer.formats.names import to_hf
+from whisper_steer.formats.tokenizer import language_tokens, make_tokenizer, number_of_languages
+
+if TYPE_CHECKING:
+    from transformers import WhisperForConditionalGeneration
+
+MAX_LENGTH = 448
+
+
+def import_transformers() -> Any:
+    """The optional package; `MissingPackageError` where it is not installed."""
+    try:
+        import transformers
+    except ImportError:
+        raise MissingPackageError(
+            "this needs the package transformers: pip install 'whisper-steer[transformers]'"
+        ) from None
+    return transformers
+
+
+def build_hf(model: Whisper) -> WhisperForConditionalGeneration:
+    """The same weights in transformers, float32 on the CPU, with the generation config of OpenAI's checkpoints.
+
+    An MLP that was widened (see `whisper_steer.baking`) stays so. Raises `MissingPackageError`.
+    """
+    transformers = import_transformers()
+    dims, tokenizer = model.dims, _tokenizer(model)
+    config = transformers.WhisperConfig(
+        vocab_size=dims.n_vocab,
+        num_mel_bins=dims.n_mels,
+        d_model=dims.n_audio_state,
+        encoder_layers=dims.n_audio_layer,
+        encoder_attention_heads=dims.n_audio_head,
+        encoder_ffn_dim=model.encoder.blocks[0].mlp[0].out_features,
+        decoder_layers=dims.n_text_layer,
+        decoder_attention_heads=dims.n_text_head,
+        decoder_ffn_dim=4 * dims.n_text_state,
+        max_source_positions=dims.n_audio_ctx,
+        max_target_positions=dims.n_text_ctx,
+        bos_token_id=tokenizer.eot,
+        eos_token_id=tokenizer.eot,
+        pad_token_id=tokenizer.eot,
+        decoder_start_token_id=tokenizer.sot,
+    )
+    converted = transformers.WhisperForConditionalGeneration(config).eval()
+    weights = {to_hf(name): weight.float() for name, weight in model.state_dict().items()}
+    converted.model.load_state_dict({k: v for k, v in weights.items() if k != "alignment_heads"})
+    converted.tie_weights()
+    converted.generation_config = _generation_config(model, tokenizer)
+    return converted
+
+
+def save_hf(model: Whisper, folder: Path) -> None:
+    """Write the folder that ``from_pretrained`` and the speech recognition pipeline load: weights in fp16."""
+    transformers = import_transformers()
+    converted: Any = build_hf(model)
+    converted.half().save_pretrained(folder)
+    save_tokenizer(model, folder)
+    transformers.WhisperFeatureExtractor(feature_size=model.dims.n_mels).save_pretrained(folder)
+
+
+def save_tokenizer(model: Whisper, folder: Path) -> None:
+    """Write ``tokenizer.json`` and transformers' ``tokenizer_config.json``."""
+    transformers = import_transformers()
+    tokenizer = make_tokenizer(model.dims.n_vocab)
+    special = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+    wrapped = transformers.WhisperTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|endoftext|>", **special
+    )
+    wrapped.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def alignment_heads(model: Whisper) -> list[list[int]]:
+    """(layer, head) pairs whose cross-attention times words."""
+    return model.alignment_heads.coalesce().indices().T.tolist()
+
+
+def suppressed_tokens(tokenizer: Tokenizer) -> list[int]:
+    """What openai-whisper never samples by default (``suppress_tokens="-1"``)."""
+    special = (tokenizer.transcribe, tokenizer.translate, tokenizer.sot, tokenizer.sot_prev, tokenizer.sot_lm)
+    return sorted({*tokenizer.non_speech_tokens, *special, tokenizer.no_speech})
+
+
+def _tokenizer(model: Whisper) -> Tokenizer:
+    languages = number_of_languages(model.dims.n_vocab)
+    return get_tokenizer(model.is_multilingual, num_languages=languages)
+
+
+def _generation_config(model: Whisper, tokenizer: Tokenizer) -> Any:
+    transformers = import_transformers()
+    multilingual: dict[str, Any] = {}
+    if model.is_multilingual:
+        multilingual = {
+            "lang_to_id": language_tokens(model.dims.n_vocab),
+            "task_to_id": {"transcribe": tokenizer.transcribe, "translate": tokenizer.translate},
+        }
+    return transformers.GenerationConfig(
+        is_multilingual=model.is_multilingual,
+        decoder_start_token_id=tokenizer.sot,
+        bos_token_id=tokenizer.eot,
+        eos_token_id=tokenizer.eot,
+        pad_token_id=tokenizer.eot,
+        no_timestamps_token_id=tokenizer.no_timestamps,
+        prev_sot_token_id=tokenizer.sot_prev,
+        suppress_tokens=suppressed_tokens(tokenizer),
+        begin_suppress_tokens=[*tokenizer.encode(" "), tokenizer.eot],
+        alignment_heads=alignment_heads(model),
+        max_initial_timestamp_index=50,
+        max_length=MAX_LENGTH,
+        **multilingual,
+    )
