@@ -40,9 +40,9 @@ def nano_path() -> Path:
     return NANO
 
 
-def random_checkpoint(path: Path, dims: ModelDimensions) -> Path:
+def random_checkpoint(path: Path, dims: ModelDimensions, seed: int) -> Path:
     """A checkpoint of OpenAI's layout with seeded random weights in fp16: it babbles on any sound."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     model = Whisper(dims)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -54,14 +54,14 @@ def random_checkpoint(path: Path, dims: ModelDimensions) -> Path:
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random checkpoint with the English vocabulary."""
-    return random_checkpoint(tmp_path_factory.mktemp("models") / "tiny-random.pt", TINY)
+    return random_checkpoint(tmp_path_factory.mktemp("models") / "tiny-random.pt", TINY, seed=0)
 
 
 @pytest.fixture(scope="session")
 def multilingual_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random checkpoint with the multilingual vocabulary."""
     dims = replace(TINY, n_vocab=51865)
-    return random_checkpoint(tmp_path_factory.mktemp("models") / "tiny-random-multilingual.pt", dims)
+    return random_checkpoint(tmp_path_factory.mktemp("models") / "tiny-random-multilingual.pt", dims, seed=1)
 
 
 @pytest.fixture(scope="session")
