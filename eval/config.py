@@ -1,0 +1,65 @@
+"""What a run is: one small JSON file or the same keys as options, with a stable id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from whisper_steer.errors import UsageError
+
+from .session import STOCK_TEMPERATURES
+from .store import digest
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that shapes the results."""
+
+    model: str = "nano"
+    data: list[str] = field(default_factory=lambda: ["synthetic"])
+    """KIND:PATH each, see `data`"""
+    systems: list[str] = field(default_factory=lambda: ["all"])
+    conditions: list[str] = field(default_factory=list)
+    limit: int | None = None
+    """clips per data set (voice classes counted apart); None takes all"""
+    condition_limit: int | None = 20
+    """speech clips per data set in each condition"""
+    seed: int = 0
+    temperatures: list[float] = field(default_factory=lambda: list(STOCK_TEMPERATURES))
+    """stock's fallback; fewer make a run faster and every system differ from its shipped behaviour"""
+    sample_len: int | None = None
+    """longest text of a window in tokens; None is stock's 224"""
+    without_timestamps: bool = False
+    language: str | None = None
+    steering: str | None = None
+    """an artifact's folder or name; None takes the one that ships for the model"""
+    split: str = "test"
+
+    @classmethod
+    def from_file(cls, path: Path, **changes: Any) -> RunConfig:
+        """Read a JSON object of these keys; ``changes`` win. Raises `UsageError`."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            unknown = set(values) - {f.name for f in fields(cls)}
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(f"{path} cannot be read as a run file: {error}") from None
+        if unknown:
+            raise UsageError(f"{path} has unknown keys: {', '.join(sorted(unknown))}")
+        return cls(**{**values, **changes})
+
+    def run_id(self, model: str, steering: str | None) -> str:
+        """12 hex digits; the same for the same description, model weights and artifact."""
+        return digest(asdict(self) | {"model": model, "steering": steering})[:12]
+
+    def decoding(self) -> dict[str, Any]:
+        """Options of `whisper.transcribe` that all systems share."""
+        options: dict[str, Any] = {"temperature": tuple(self.temperatures)}
+        if self.sample_len is not None:
+            options["sample_len"] = self.sample_len
+        if self.without_timestamps:
+            options["without_timestamps"] = True
+        if self.language is not None:
+            options["language"] = self.language
+        return options

@@ -1,0 +1,161 @@
+"""What baselines learn from, the same for all: windows of the `fit` and `choose` splits of the run's own data.
+
+Every threshold is chosen on `choose` by one rule, the one whisper-steer itself uses: the lowest threshold that
+leaks none of the non-speech, within the promise that at most 0.5 % of speech is suppressed (split conformal risk
+control), halfway between the two where there is room. States are kept on disk, so a resumed run fits nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import whisper
+from torch import Tensor
+from tqdm import tqdm
+
+from whisper_steer.errors import DataError, WhisperSteerError
+from whisper_steer.gate import choose_threshold, smallest_promise
+
+from .clips import Clip, order_key, stratified
+from .session import Session
+
+if TYPE_CHECKING:
+    from .systems.base import System
+
+PROMISE = 0.005
+FIT_LIMIT = 25
+CHOOSE_LIMIT = 50
+STRENGTH_WINDOWS = 40
+"""speech windows, and as many of non-speech, on which strengths of edits are compared"""
+
+
+class Bank:
+    """First windows (mels, 3000) of the clips that baselines are fitted on; encoded once for all of them."""
+
+    def __init__(self, session: Session, clips: list[Clip], seed: int = 0) -> None:
+        self.session = session
+        usable = [clip for clip in clips if not clip.voice and clip.condition == "clean"]
+        self.clips = {
+            (split, kind): sorted(
+                stratified([c for c in usable if c.split == split and c.kind == kind], limit, seed),
+                key=lambda clip: order_key(clip, seed),
+            )
+            for split, limit in (("fit", FIT_LIMIT), ("choose", CHOOSE_LIMIT))
+            for kind in ("speech", "nonspeech")
+        }
+        self._mels: dict[tuple[str, str], list[Tensor]] = {}
+        session.memo_windows = sum(map(len, self.clips.values())) + session.memo_windows
+
+    def mels(self, split: str, kind: str) -> list[Tensor]:
+        """Log-mel windows of a split; files that cannot be read are left out."""
+        if (split, kind) not in self._mels:
+            if not self.clips[split, kind]:
+                raise DataError(
+                    f"the data has no {kind} clips in split {split!r}, which the chosen systems need to be fitted; "
+                    "add some, or leave those systems out"
+                )
+            self._mels[split, kind] = [
+                mel for clip in self.clips[split, kind] if (mel := self._mel(clip)) is not None
+            ]
+        return self._mels[split, kind]
+
+    def features(self, split: str, kind: str) -> list[Tensor]:
+        """The encoder's own features (1500, state) of each window."""
+        return [self.session.encode(mel) for mel in self.mels(split, kind)]
+
+    def _mel(self, clip: Clip) -> Tensor | None:
+        try:
+            audio = clip.read()
+        except WhisperSteerError:
+            return None
+        n_mels = self.session.model.dims.n_mels
+        mel = whisper.log_mel_spectrogram(audio, n_mels, padding=whisper.audio.N_SAMPLES)
+        return whisper.pad_or_trim(mel, whisper.audio.N_FRAMES)
+
+    def threshold(self, evidence: Callable[[Tensor], float]) -> dict[str, Any]:
+        """A threshold on speech evidence, chosen on `choose`; with what it suppresses and leaks there."""
+        speech = torch.tensor([evidence(mel) for mel in self.mels("choose", "speech")])
+        other = torch.tensor([evidence(mel) for mel in self.mels("choose", "nonspeech")])
+        return threshold_for(speech, other)
+
+    def strength(
+        self,
+        candidates: list[float],
+        features: Callable[[float, Tensor], Tensor] | None = None,
+        editing: Callable[[float], AbstractContextManager[None]] | None = None,
+    ) -> dict[str, Any]:
+        """The strength of an edit: of those that empty no more `choose` speech than promised, the one that leaves
+        text on the least non-speech. Whether a window gets text is read off one decoder step."""
+
+        def emptied(kind: str, strength: float | None) -> list[bool]:
+            mels = self.mels("choose", kind)[:STRENGTH_WINDOWS]
+            edited = [
+                self.session.encode(mel) if features is None or strength is None else features(strength, mel)
+                for mel in mels
+            ]
+            context = None if editing is None or strength is None else editing(strength)
+            return [margin <= 0 for margin in self.session.text_margin(edited, context)]
+
+        before = emptied("speech", None)
+        tried = []
+        for strength in candidates:
+            after = emptied("speech", strength)
+            lost = sum(new and not old for new, old in zip(after, before, strict=True)) / len(before)
+            silent = emptied("nonspeech", strength)
+            tried.append(
+                {"strength": strength, "emptied_speech": lost, "text": 1 - sum(silent) / len(silent)}
+            )
+        promise = max(PROMISE, smallest_promise(len(before)))
+        kept = [t for t in tried if t["emptied_speech"] <= promise] or [
+            min(tried, key=lambda t: t["emptied_speech"])
+        ]
+        return {"strength": min(kept, key=lambda t: t["text"])["strength"], "tried": tried}
+
+
+def threshold_for(speech: Tensor, other: Tensor) -> dict[str, Any]:
+    """`whisper_steer.gate.choose_threshold`, with the smallest promise that so many windows can carry."""
+    promise = max(PROMISE, smallest_promise(len(speech)))
+    threshold = choose_threshold(speech, other, promise)
+    return {
+        "threshold": threshold,
+        "promise": promise,
+        "chosen_on": {
+            "speech_windows": len(speech),
+            "nonspeech_windows": len(other),
+            "suppressed_speech": float((speech < threshold).float().mean()),
+            "leaked_nonspeech": float((other >= threshold).float().mean()),
+        },
+    }
+
+
+def fit_systems(
+    systems: list[System], session: Session, clips: list[Clip], folder: Path, seed: int
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fit what needs fitting, or read its state from ``folder``: name -> state, and name -> why it has none.
+
+    A system is left out where the data cannot fit it, for instance without speech.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bank = Bank(session, clips, seed)
+    states: dict[str, Any] = {}
+    unfitted: dict[str, str] = {}
+    for system in tqdm(systems, desc="fitting", unit="system", disable=None):
+        path = folder / f"{system.name}.json"
+        try:
+            state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else system.fit(bank)
+        except DataError as error:
+            unfitted[system.name] = str(error)
+            continue
+        scratch = path.with_suffix(".tmp")
+        scratch.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(scratch, path)
+        system.load(session, state)
+        states[system.name] = state
+    session.forget()
+    return states, unfitted

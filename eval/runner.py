@@ -1,0 +1,186 @@
+"""The run: every clip through every system, one JSONL record each, as they come.
+
+`clips.jsonl` is the run: a killed run reads it, drops a half-written last line and does only what is missing. Two
+runs of one description differ in nothing but the measured seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from whisper_steer import artifact as artifacts
+from whisper_steer.errors import UsageError, WhisperSteerError
+from whisper_steer.models import encoder_fingerprint, load_model
+
+from . import conditions
+from .clips import Clip, stratified
+from .config import RunConfig
+from .data import load
+from .fits import fit_systems
+from .metrics import Output, Window
+from .session import Session
+from .store import Store, digest
+from .systems import System, choose_systems
+
+RECORDS = "clips.jsonl"
+
+
+@dataclass
+class Run:
+    """A finished (or resumed) run."""
+
+    id: str
+    config: RunConfig
+    session: Session
+    clips: list[Clip]
+    systems: list[System]
+    left_out: dict[str, str]
+    """system -> why it could not run"""
+    fits: dict[str, Any]
+    records: list[dict[str, Any]]
+
+
+def run(config: RunConfig, out: Path, cache: Path | None = None) -> Run:
+    """Run what ``config`` describes in folder ``out``, or finish it there. Raises the package's errors."""
+    wanted = choose_systems(config.systems)
+    names = conditions.parse(config.conditions)
+    data = [clip for spec in config.data for clip in load(spec)]
+    clips = select(data, names, config)
+    model = load_model(config.model)
+    artifact = find_artifact(model, config.steering)
+    artifact_id = (
+        None if artifact is None else digest(artifact.card(), artifact.gate.weight, artifact.speech_scores)
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    store = Store(cache or out / "outputs.sqlite")
+    session = Session(model, store, config.decoding(), config.seed, artifact)
+    run_id = config.run_id(session.fingerprint, artifact_id)
+    claim(out, run_id, config)
+    left_out = {cls.name: reason for cls in wanted if (reason := cls.available(session))}
+    systems = [cls() for cls in wanted if cls.name not in left_out]
+    fits, unfitted = fit_systems(systems, session, data, out / "fits", config.seed)
+    systems = [system for system in systems if system.name not in unfitted]
+    left_out |= unfitted
+    for name, reason in left_out.items():
+        click.echo(f"left out: {name} ({reason})", err=True)
+    records = transcribe_all(session, systems, clips, out / RECORDS)
+    store.close()
+    return Run(run_id, config, session, clips, systems, left_out, fits, records)
+
+
+def select(data: list[Clip], names: list[str], config: RunConfig) -> list[Clip]:
+    """The clips of the run: the split's clean clips, limited and stratified, and those derived from them."""
+    clean = stratified([clip for clip in data if clip.split == config.split], config.limit, config.seed)
+    if not clean:
+        raise UsageError(f"the data has no clips in split {config.split!r}")
+    return clean + conditions.apply(names, clean, config.condition_limit, config.seed)
+
+
+def find_artifact(model: Any, steering: str | None) -> artifacts.Artifact | None:
+    """The named artifact, or the one that ships for the model's encoder; None where there is none."""
+    fingerprint = encoder_fingerprint(model.encoder)
+    path = artifacts.resolve(steering) if steering else artifacts.find(fingerprint)
+    if path is None:
+        return None
+    artifact = artifacts.Artifact.load(path)
+    artifact.check(fingerprint)
+    return artifact
+
+
+def claim(out: Path, run_id: str, config: RunConfig) -> None:
+    """Write run.json, or check that the folder holds this very run. Raises `UsageError`."""
+    path = out / "run.json"
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))["id"]
+        if found != run_id:
+            raise UsageError(f"{out} holds another run ({found}, this one is {run_id}); choose another --out")
+        return
+    write_json(path, {"id": run_id, "config": asdict(config)})
+
+
+def transcribe_all(
+    session: Session, systems: list[System], clips: list[Clip], path: Path
+) -> list[dict[str, Any]]:
+    """Do what is missing in ``path``; returns all records of these clips and systems, in their order."""
+    done = {(r["clip"], r.get("system")): r for r in read_records(path)}
+
+    def complete(clip: Clip) -> bool:
+        return (clip.id, None) in done or all((clip.id, system.name) in done for system in systems)
+
+    missing = [clip for clip in clips if not complete(clip)]
+    with path.open("a", encoding="utf-8") as file:
+        for clip in tqdm(missing, desc=f"{len(systems)} systems", unit="clip", disable=None):
+            for record in transcribe_clip(session, systems, clip, done):
+                file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+                file.flush()
+                done[record["clip"], record.get("system")] = record
+    keys = [(clip.id, name) for clip in clips for name in (None, *(system.name for system in systems))]
+    return [done[key] for key in keys if key in done]
+
+
+def transcribe_clip(session: Session, systems: list[System], clip: Clip, done: Any) -> Any:
+    """Records of one clip, one for each system that has none yet; a single one without system if it is broken."""
+    try:
+        audio = clip.read()
+    except (WhisperSteerError, OSError) as error:
+        yield {"clip": clip.id, "error": str(error)}
+        return
+    for system in systems:
+        if (clip.id, system.name) in done:
+            continue
+        record: dict[str, Any] = {"clip": clip.id, "system": system.name}
+        try:
+            output = system.transcribe(session, audio)
+        except (
+            Exception
+        ) as error:  # one system failing on one clip must not end a run of hours: it is counted apart
+            yield record | {"error": f"{type(error).__name__}: {error}"}
+            continue
+        yield record | pack(output)
+
+
+def pack(output: Output) -> dict[str, Any]:
+    """An `Output` as JSON."""
+    return {
+        "text": output.text,
+        "segments": [
+            {**s, "start": round(s["start"], 3), "end": round(s["end"], 3)} for s in output.segments
+        ],
+        "windows": [
+            [round(w.no_speech_prob, 6), round(w.avg_logprob, 5), w.raw_text] for w in output.windows
+        ],
+        "score": None if output.score is None else round(output.score, 6),
+        "seconds": None if output.seconds is None else round(output.seconds, 3),
+    }
+
+
+def unpack(record: dict[str, Any]) -> Output:
+    """The `Output` of a record without error."""
+    windows = [Window(*window) for window in record["windows"]]
+    return Output(record["text"], record["segments"], windows, record["score"], record["seconds"])
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Records so far. A last line cut short by a kill is taken off the file."""
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Whole or not at all."""
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    os.replace(scratch, path)

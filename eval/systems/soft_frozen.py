@@ -1,0 +1,85 @@
+"""The Soft-Frozen control of arXiv 2602.14111: an SAE whose decoder directions may turn only a little from random
+ones (cosine of 0.8 or more), trained on the same kind of activations and scored and selected as ours is."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whisper_steer.fit.activations import Activations
+from whisper_steer.fit.scoring import add_effect, detection_scores
+from whisper_steer.fit.selection import build_edits, edit_latents
+from whisper_steer.fit.train_sae import batch_top_k
+from whisper_steer.fit.windows import NONSPEECH, SPEECH
+from whisper_steer.methods import Edits
+from whisper_steer.sae import SAE, SAEConfig
+
+from ..fits import Bank
+
+COSINE = 0.8
+STEPS = 300
+BATCH = 1024
+LEARNING_RATE = 1e-3
+EFFECT_WINDOWS = 40
+
+
+def soft_frozen_edits(bank: Bank) -> Edits:
+    """Train the control on the fit windows and select its latents by the same scores as `whisper-steer fit`."""
+    session, artifact = bank.session, bank.session.need_artifact()
+    activations = fit_activations(bank, artifact.hook_point)
+    ours = artifact.load_sae().config
+    sae = train_soft_frozen(activations, ours, session.seed)
+    scores = detection_scores(sae, activations, session.seed)
+    add_effect(session.model, artifact.hook_point, sae, activations, scores, EFFECT_WINDOWS)
+    return build_edits(sae, scores, activations, edit_latents(scores, len(artifact.edits.sign)))
+
+
+def fit_activations(bank: Bank, point: str) -> Activations:
+    """Activations of the fit windows; a frame of audio carries speech if its clip does."""
+    hidden, labels, content, speech = [], [], [], []
+    for kind, label in (("speech", SPEECH), ("nonspeech", NONSPEECH)):
+        for clip, mel in zip(bank.clips["fit", kind], bank.mels("fit", kind), strict=False):
+            hidden.append(bank.session.hidden(mel, point).half().cpu().numpy())
+            frames = min(len(hidden[-1]), max(1, round(clip.seconds * 50)))
+            labels.append(np.full(len(hidden[-1]), label, np.int8))
+            content.append(frames)
+            speech.append(label == SPEECH)
+    return Activations(
+        np.stack(hidden), np.stack(labels), np.array(content), np.array(speech), ["clean"] * len(speech)
+    )
+
+
+def train_soft_frozen(activations: Activations, config: SAEConfig, seed: int) -> SAE:
+    """Batch-Top-K training with Adam; after each step every direction is turned back to COSINE where it strayed."""
+    sae = SAE(config, torch.Generator().manual_seed(seed + 1))
+    start = sae.W_dec.detach().clone()
+    index = activations.frame_index(np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+
+    def gather(rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(activations.hidden[rows[:, 0], rows[:, 1]]).float()
+
+    sae.mean.copy_(gather(index[rng.permutation(len(index))[:20_000]]).mean(dim=0))
+    optimizer = torch.optim.Adam(sae.parameters(), lr=LEARNING_RATE)
+    for _ in range(STEPS):
+        x, _ = sae.normalise(gather(index[rng.integers(len(index), size=BATCH)]))
+        z, kept = batch_top_k(sae.pre_activations(x), config.k)
+        loss = (x - sae.decode(z)).pow(2).sum(dim=-1).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            sae.W_dec.copy_(turn_back(sae.W_dec, start))
+            sae.threshold.mul_(0.99).add_(0.01 * kept.float())
+    return sae.eval()
+
+
+def turn_back(directions: Tensor, start: Tensor) -> Tensor:
+    """Unit directions (n, state), each at cosine COSINE or more with its start (n, state)."""
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    cosine = (directions * start).sum(dim=1, keepdim=True)
+    across = directions - cosine * start
+    across = across / across.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    limited = COSINE * start + (1 - COSINE**2) ** 0.5 * across
+    return torch.where(cosine < COSINE, limited, directions)

@@ -1,0 +1,156 @@
+"""Edits of encoder activations in every window, no gate: the published SAE methods, controls, and our clamp alone.
+
+All act at the hook point and on the latents of the model's steering artifact, with stock's ban on an empty result
+lifted (compare with `ban-lifted`), each at the strength that the rule of `fits.py` chooses. "write-back" replaces
+the activations by the SAE's reconstruction, as both papers do; "add-back" adds the change of the latents only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from whisper_steer.artifact import Artifact
+from whisper_steer.methods import Edits, get_method
+
+from ..fits import Bank
+from ..session import Session
+from .base import System, register
+from .soft_frozen import soft_frozen_edits
+
+
+class EncoderEdit(System):
+    stage = "encoder"
+    base = "ban-lifted"
+    lift_ban = True
+    method: ClassVar[str] = "clamp"
+    grid: ClassVar[tuple[float, ...]] = (0.5, 1.0, 2.0)
+    write_back: ClassVar[bool] = False
+    strength = 1.0
+
+    @classmethod
+    def available(cls, session: Session) -> str | None:
+        return None if session.artifact else "no steering artifact for this model"
+
+    def fit(self, bank: Bank) -> dict[str, Any]:
+        return bank.strength(list(self.grid), features=lambda s, mel: self.features(bank.session, mel, s))
+
+    def load(self, session: Session, state: dict[str, Any]) -> None:
+        self.strength = state["strength"]
+
+    def encode(self, session: Session, mel: Tensor) -> Tensor:
+        return self.features(session, mel, self.strength)
+
+    @torch.no_grad()
+    def features(self, session: Session, mel: Tensor, strength: float) -> Tensor:
+        artifact = session.need_artifact()
+        hidden = session.hidden(mel, artifact.hook_point)
+        h = hidden.float()
+        edited = self.base_of(artifact, h) + self.change(artifact, h, strength)
+        return session.resume(edited.to(hidden.dtype), artifact.hook_point)
+
+    def base_of(self, artifact: Artifact, h: Tensor) -> Tensor:
+        """What the change is added to: the activations themselves, or their reconstruction by the SAE."""
+        return artifact.load_sae().reconstruct(h) if self.write_back else h
+
+    def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
+        return get_method(self.method)(h, artifact.edits, strength)
+
+
+@register
+class AudioSAE(EncoderEdit):
+    name = "audiosae-write-back"
+    about = "z + a v, SAE reconstruction written back (arXiv 2602.05027)"
+    method = "additive"
+    grid = (0.05, 0.1, 0.2)
+    write_back = True
+
+
+@register
+class AudioSAEAddBack(AudioSAE):
+    name = "audiosae-add-back"
+    about = "z + a v, only the change written back"
+    write_back = False
+
+
+@register
+class ScaledAdditive(EncoderEdit):
+    name = "scaled-additive-write-back"
+    about = "z + a s Z, SAE reconstruction written back (arXiv 2606.07473)"
+    method = "scaled-additive"
+    write_back = True
+
+
+@register
+class ScaledAdditiveAddBack(ScaledAdditive):
+    name = "scaled-additive-add-back"
+    about = "z + a s Z, only the change written back"
+    write_back = False
+
+
+@register
+class Multiplicative(EncoderEdit):
+    name = "multiplicative-write-back"
+    about = "z a^s, SAE reconstruction written back (arXiv 2606.07473)"
+    method = "multiplicative"
+    grid = (1.5, 3.0, 10.0)
+    write_back = True
+
+
+@register
+class MultiplicativeAddBack(Multiplicative):
+    name = "multiplicative-add-back"
+    about = "z a^s, only the change written back"
+    write_back = False
+
+
+@register
+class MeanDifference(EncoderEdit):
+    name = "mean-difference"
+    about = "activations + a (mean of silent non-speech - mean of speech), every window"
+    method = "mean-difference"
+    grid = (0.25, 0.5, 1.0)
+
+
+@register
+class ClampAlways(EncoderEdit):
+    name = "clamp-always"
+    about = "our error-preserving clamp without the gate, every window"
+
+
+@register
+class RandomDirection(EncoderEdit):
+    name = "random-direction"
+    about = "control: one random direction, in each frame with the norm of the clamp's change"
+
+    def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
+        size = super().change(artifact, h, strength).norm(dim=-1, keepdim=True)
+        direction = torch.randn(h.shape[-1], generator=torch.Generator().manual_seed(0)).to(h.device)
+        return size * direction / direction.norm()
+
+
+@register
+class SoftFrozen(EncoderEdit):
+    name = "soft-frozen-sae"
+    about = "control: the clamp on an SAE whose directions stay within cosine 0.8 of random ones (arXiv 2602.14111)"
+    edits_of: Edits
+
+    def fit(self, bank: Bank) -> dict[str, Any]:
+        self.edits_of = soft_frozen_edits(bank)
+        packed = {name: value.tolist() for name, value in vars(self.edits_of).items() if name != "latents"}
+        latents = {name: value.tolist() for name, value in vars(self.edits_of.latents).items()}
+        return {**super().fit(bank), "edits": packed, "latents": latents}
+
+    def load(self, session: Session, state: dict[str, Any]) -> None:
+        super().load(session, state)
+        latents = type(session.need_artifact().edits.latents)(**_tensors(state["latents"]))
+        self.edits_of = Edits(latents=latents, **_tensors(state["edits"]))
+
+    def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
+        return get_method(self.method)(h, self.edits_of, strength)
+
+
+def _tensors(lists: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: torch.tensor(value) for name, value in lists.items()}

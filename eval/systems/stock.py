@@ -1,0 +1,44 @@
+"""openai-whisper as it comes, and its own switches."""
+
+from __future__ import annotations
+
+from .base import System, register
+
+
+@register
+class Stock(System):
+    name = "stock"
+    stage = "stock"
+    about = "openai-whisper, its default thresholds on"
+
+
+@register
+class ThresholdsOff(System):
+    name = "stock-thresholds-off"
+    stage = "stock"
+    about = "no_speech, logprob and compression-ratio thresholds off: greedy decoding only"
+    options = {"no_speech_threshold": None, "logprob_threshold": None, "compression_ratio_threshold": None}  # noqa: RUF012
+
+
+@register
+class BanLifted(System):
+    name = "ban-lifted"
+    stage = "stock"
+    about = "stock with end-of-text allowed as the first token; nothing else changed"
+    lift_ban = True
+
+
+@register
+class HallucinationSilence(System):
+    name = "hallucination-silence"
+    stage = "stock"
+    about = "hallucination_silence_threshold=2 with word timestamps"
+    options = {"word_timestamps": True, "hallucination_silence_threshold": 2.0}  # noqa: RUF012
+
+
+@register
+class NoCondition(System):
+    name = "no-condition"
+    stage = "stock"
+    about = "condition_on_previous_text=False; differs from stock on recordings over 30 s only"
+    options = {"condition_on_previous_text": False}  # noqa: RUF012
