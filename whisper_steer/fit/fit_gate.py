@@ -64,7 +64,7 @@ def _fit_windows(gate: Gate, activations: Activations, spread: Tensor, seed: int
         )
         loss = loss + 0.02 * (step - start).pow(2).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     return Gate((step / spread).detach(), bias.detach(), gate.mean, gate.latents)
 

@@ -117,7 +117,7 @@ def _step(
             explained = z_aux @ sae.W_dec
         total = loss + training.aux_weight * (error.detach() - explained).float().pow(2).sum(dim=-1).mean()
     optimizer.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     _keep_unit_norm_gradient(sae)
     optimizer.step()
     with torch.no_grad():

@@ -1,0 +1,100 @@
+"""If these fail, speech is edited although the gate is shut, or non-speech is left as it was."""
+
+import pytest
+import torch
+from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
+from whisper.model import Whisper
+
+from whisper_steer.errors import UsageError
+from whisper_steer.gate import pool
+from whisper_steer.hooks import read_activations
+from whisper_steer.methods import METHODS
+from whisper_steer.steering import SPEECH_MARGIN_FRAMES, Steering
+
+
+@pytest.fixture(scope="module")
+def mels() -> torch.Tensor:
+    return torch.randn(3, 80, 3000, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("mode", ["skip", "steer"])
+@pytest.mark.parametrize("method", METHODS)
+@torch.no_grad()
+def test_a_shut_gate_leaves_every_bit(
+    tiny_model: Whisper, mels: torch.Tensor, mode: str, method: str
+) -> None:
+    steering = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_SHUT), mode=mode, method=method)
+    features, decisions = steering.encode(tiny_model.encoder, mels)
+    assert torch.equal(features, tiny_model.encoder(mels))
+    assert [d.action for d in decisions] == ["untouched"] * 3
+
+
+@torch.no_grad()
+def test_an_open_gate_adds_what_the_method_says(tiny_model: Whisper, mels: torch.Tensor) -> None:
+    artifact = make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN)
+    steering = Steering(artifact, mode="steer", method="clamp", strength=0.8)
+    features, decisions = steering.encode(tiny_model.encoder, mels)
+    hidden = read_activations(tiny_model.encoder, mels, ["blocks.1"])["blocks.1"]
+    expected = tiny_model.encoder.ln_post(hidden + METHODS["clamp"](hidden, artifact.edits, 0.8))
+    torch.testing.assert_close(features, expected)
+    assert not torch.allclose(features, tiny_model.encoder(mels))
+    assert [d.action for d in decisions] == ["steered"] * 3
+
+
+@torch.no_grad()
+def test_in_a_batch_each_window_is_judged_for_itself(tiny_model: Whisper, mels: torch.Tensor) -> None:
+    probe = Steering(make_artifact(tiny_model.encoder, threshold=0.0), mode="steer")
+    evidence = [d.evidence for d in probe.encode(tiny_model.encoder, mels)[1]]
+    middle = sorted(evidence)[1]
+    steering = Steering(make_artifact(tiny_model.encoder, threshold=middle), mode="steer")
+    features, decisions = steering.encode(tiny_model.encoder, mels)
+    stock = tiny_model.encoder(mels)
+    for row, decision in enumerate(decisions):
+        assert (decision.action == "untouched") == (evidence[row] >= middle)
+        assert torch.equal(features[row], stock[row]) == (decision.action == "untouched")
+
+
+@torch.no_grad()
+def test_evidence_is_the_gates_pooled_logit(tiny_model: Whisper, mels: torch.Tensor) -> None:
+    artifact = make_artifact(tiny_model.encoder, threshold=0.0)
+    hidden = read_activations(tiny_model.encoder, mels, ["blocks.1"])["blocks.1"]
+    z, _ = artifact.gate.latents.encode(hidden)
+    expected = pool(z @ artifact.gate.weight + artifact.gate.bias)
+    found = [d.evidence for d in Steering(artifact).encode(tiny_model.encoder, mels)[1]]
+    torch.testing.assert_close(torch.tensor(found), expected)
+
+
+@torch.no_grad()
+def test_scope_frame_keeps_the_frames_near_speech(tiny_model: Whisper, mels: torch.Tensor) -> None:
+    artifact = make_artifact(tiny_model.encoder, threshold=0.0)
+    hidden = read_activations(tiny_model.encoder, mels[:1], ["blocks.1"])["blocks.1"]
+    frames = artifact.gate.frame_evidence(hidden)[0]
+    means = frames.unfold(0, 10, 1).mean(dim=1)
+    threshold = float(means.max()) - 1e-4  # one place in the window counts as speech
+    artifact = make_artifact(tiny_model.encoder, threshold=threshold)
+    edited, decisions = Steering(artifact, mode="steer", scope="frame", method="mean-difference").edit(hidden)
+    kept = (edited[0] == hidden[0]).all(dim=1).nonzero()[:, 0]
+    first = int(means.argmax())
+    assert decisions[0].action == "untouched"
+    assert kept.tolist() == list(
+        range(max(0, first - SPEECH_MARGIN_FRAMES), min(1500, first + SPEECH_MARGIN_FRAMES + 1))
+    )
+
+
+@torch.no_grad()
+def test_ungated_steers_speech_too(tiny_model: Whisper, mels: torch.Tensor) -> None:
+    artifact = make_artifact(tiny_model.encoder, threshold=ALWAYS_SHUT)
+    _, decisions = Steering(artifact, mode="steer", gated=False).encode(tiny_model.encoder, mels)
+    assert [d.action for d in decisions] == ["steered"] * 3
+
+
+def test_unknown_options_are_usage_errors(tiny_model: Whisper) -> None:
+    artifact = make_artifact(tiny_model.encoder, threshold=0.0)
+    for options in (
+        {"mode": "loud"},
+        {"method": "magic"},
+        {"scope": "word"},
+        {"max_suppressed_speech": 0.0001},
+    ):
+        with pytest.raises(UsageError):
+            Steering(artifact, **options)
