@@ -17,6 +17,7 @@ from whisper_steer.errors import WhisperSteerError
 
 COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
+    "demo": ("whisper_steer.cli.demo:demo", "The shipped recording with and without steering."),
     "fit": ("whisper_steer.cli.fit:fit", "Make a steering artifact for a checkpoint."),
     "inspect": ("whisper_steer.cli.inspect:inspect", "Show what a steering artifact is."),
     "models": ("whisper_steer.cli.models:models", "List checkpoints and where steering exists for them."),

@@ -1,0 +1,26 @@
+# make demo: installs into .venv, then transcribes the demonstration with stock Whisper and with steering.
+# make test: the checks and tests that .ci/run calls.
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test setup clean
+setup: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml constraints-cpu.txt
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints-cpu.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints-cpu.txt -e '.[test]'
+	touch $@
+
+demo: setup
+	$(BIN)/whisper-steer demo
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf $(VENV) build *.egg-info
