@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from whisper_steer.artifact import Artifact
     from whisper_steer.audio import load_audio
+    from whisper_steer.huggingface import attach
     from whisper_steer.models import available_models, load_model
     from whisper_steer.steering import Decision, Steering
     from whisper_steer.transcription import transcribe
@@ -33,6 +34,7 @@ _HOME = {
     "Artifact": "whisper_steer.artifact",
     "Decision": "whisper_steer.steering",
     "Steering": "whisper_steer.steering",
+    "attach": "whisper_steer.huggingface",
     "available_models": "whisper_steer.models",
     "load_audio": "whisper_steer.audio",
     "load_model": "whisper_steer.models",
@@ -60,6 +62,7 @@ __all__ = [
     "ModelDimensions",
     "Steering",
     "Whisper",
+    "attach",
     "available_models",
     "decode",
     "detect_language",

@@ -15,8 +15,6 @@ from whisper_steer.formats.tokenizer import language_tokens, make_tokenizer, num
 if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration
 
-MAX_LENGTH = 448
-
 
 def import_transformers() -> Any:
     """The optional package; `MissingPackageError` where it is not installed."""
@@ -118,6 +116,6 @@ def _generation_config(model: Whisper, tokenizer: Tokenizer) -> Any:
         begin_suppress_tokens=[*tokenizer.encode(" "), tokenizer.eot],
         alignment_heads=alignment_heads(model),
         max_initial_timestamp_index=50,
-        max_length=MAX_LENGTH,
+        max_length=model.dims.n_text_ctx,
         **multilingual,
     )
