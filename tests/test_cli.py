@@ -254,7 +254,9 @@ def test_steering_acts_and_says_so(
     args = ["transcribe", wav_files["tone"], "--model", tiny_path, *QUICK, "-o", tmp_path]
     results = {}
     for name, steering in {"none": "none", **artifacts}.items():
-        assert run(*args, "--steering", steering).exit_code == 0
+        done = run(*args, "--steering", steering)
+        assert done.exit_code == 0
+        assert ("no speech in 1 of 1 windows" in done.stderr) == (name == "open")
         results[name] = json.loads((tmp_path / "tone.json").read_text())
     assert results["open"]["text"] == ""
     assert results["open"]["segments"] == []
@@ -325,7 +327,7 @@ def test_a_bad_file_is_skipped_and_the_rest_goes_on(
         *args,
     )
     assert done.exit_code == 1
-    first, second = done.stderr.splitlines()
+    first, _, second, _ = done.stderr.splitlines()
     assert first.startswith(f"Skipping {tmp_path / 'gone.wav'}: ")
     assert second.startswith(f"Skipping {tmp_path / 'text.wav'}: ")
     assert set(contents(tmp_path / "out")) == {"tone.txt", "noise.txt"}
@@ -337,7 +339,7 @@ def test_very_short_recordings(
 ) -> None:
     soundfile.write(tmp_path / "a.wav", np.full(int(16000 * seconds), 0.1), 16000)
     args = ["transcribe", tmp_path / "a.wav", "--model", tiny_path, "-o", tmp_path / "out", *QUICK]
-    for steering in ("none", artifacts["open"], artifacts["shut"]):
+    for steering in ("none", artifacts["shut"]):
         done = run(*args, "--steering", steering)
         assert done.exit_code == (0 if seconds else 1)
         assert len(done.stderr.splitlines()) == (0 if seconds else 1)

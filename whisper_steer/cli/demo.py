@@ -13,10 +13,14 @@ from whisper_steer.transcription import transcribe
 
 ASSETS = Path(models.__file__).parent / "assets"
 
+
 @click.command()
 def demo() -> None:
     """Transcribe the demonstration recording with stock Whisper and with steering."""
-    audio, card = load_audio(ASSETS / "demo.flac"), json.loads((ASSETS / "demo.json").read_text(encoding="utf-8"))
+    audio, card = (
+        load_audio(ASSETS / "demo.flac"),
+        json.loads((ASSETS / "demo.json").read_text(encoding="utf-8")),
+    )
     model = models.load_model("nano", device="cpu")
     results = {
         name: transcribe(model, audio, steering=steering, verbose=None, fp16=False)

@@ -89,11 +89,20 @@ def transcribe(
         try:
             result = run(model, source, steering=ready, **options)
             write_outputs(result, names[source], output_dir, output_format, **layout)
+            if options["verbose"]:
+                _say_what_steering_did(source, result)
         except Exception as error:
             skipped += 1
             kind = "" if isinstance(error, (WhisperSteerError, OSError)) else f"{type(error).__name__}: "
             click.echo(f"Skipping {source}: {kind}{describe(error)}", err=True)
     ctx.exit(1 if skipped else 0)
+
+
+def _say_what_steering_did(source: str, result: dict[str, Any]) -> None:
+    windows = result.get("steering", {}).get("windows", [])
+    acted = sum(window["action"] != "untouched" for window in windows)
+    if acted:
+        click.echo(f"{source}: no speech in {acted} of {len(windows)} windows", err=True)
 
 
 def _output_names(audio: tuple[str, ...]) -> dict[str, str]:
