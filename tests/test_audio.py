@@ -76,6 +76,12 @@ def test_frequencies_above_8_khz_do_not_fold_back(tmp_path: Path) -> None:
     assert np.abs(load_audio(tmp_path / "a.wav")[1000:-1000]).max() < 1e-3
 
 
+@pytest.mark.parametrize("name", ["no suffix", "wrong.mp3", "a.raw", "ü.WAV"])
+def test_content_counts_and_not_the_name(tmp_path: Path, wav_files: dict[str, Path], name: str) -> None:
+    (tmp_path / name).write_bytes(wav_files["tone"].read_bytes())
+    np.testing.assert_allclose(load_audio(tmp_path / name), load_audio(wav_files["tone"]), atol=1e-6)
+
+
 def test_a_rate_of_ones_own(wav_files: dict[str, Path]) -> None:
     assert len(load_audio(wav_files["tone"], sr=8000)) == 16000
 
@@ -158,7 +164,9 @@ def test_a_recording_cut_short_gives_what_is_there(tmp_path: Path, wav_files: di
     assert len(short) > 23000
 
 
-@pytest.mark.parametrize("case", ["missing", "folder", "empty", "text", "noise", "header", "silent video"])
+@pytest.mark.parametrize(
+    "case", ["missing", "folder", "empty", "text", "noise", "header", "silent video", "long name"]
+)
 def test_what_is_no_recording_is_refused_in_one_line(
     tmp_path: Path, wav_files: dict[str, Path], case: str
 ) -> None:
@@ -185,6 +193,9 @@ def test_what_is_no_recording_is_refused_in_one_line(
             path = tmp_path / "a.mp4"
             write_av(path, None, video=True)
             says = "no audio stream"
+        case "long name":
+            path = tmp_path / ("a" * 300)
+            says = "cannot be opened"
     with pytest.raises(AudioError) as caught:
         load_audio(path)
     assert str(caught.value).startswith(str(path))

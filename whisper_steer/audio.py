@@ -49,11 +49,11 @@ def load_audio(source: str | Path | bytes | npt.NDArray[Any], sr: int = SAMPLE_R
     if str(source) == "-":
         return _decode(io.BytesIO(sys.stdin.buffer.read()), "stdin", sr)
     path = Path(source)
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder: name the recordings in it")
     try:
         with path.open("rb") as file:
             return _decode(file if file.seekable() else io.BytesIO(file.read()), str(path), sr)
+    except IsADirectoryError:
+        raise AudioError(f"{path} is a folder: name the recordings in it") from None
     except FileNotFoundError:
         raise AudioError(f"{path} does not exist: check the path") from None
     except OSError as exc:
@@ -66,7 +66,7 @@ def _decode(file: BinaryIO, name: str, sr: int) -> Mono:
     try:
         file.seek(0)
         return _checked(_resample(_soundfile_chunks(file), sr), name)
-    except soundfile.SoundFileError:
+    except (soundfile.SoundFileError, TypeError):  # TypeError: a file named .raw, of which it asks the rate
         file.seek(0)
         return _checked(_resample(_pyav_chunks(file, name), sr), name)
 
