@@ -76,6 +76,7 @@ def fit(
         speech_windows=speech_windows,
         nonspeech_windows=nonspeech_windows,
         calibration_speech=calibration_windows,
+        calibration_nonspeech=calibration_windows // 2,
         training=Training(steps=sae_steps, seed=seed),
         seed=seed,
     )

@@ -81,7 +81,7 @@ def record(
         os.replace(scratch, state)
 
     with tqdm(total=n, initial=len(done), desc=f"encoder, {label}", unit="window") as bar:
-        for index, window in enumerate(windows):
+        for index, window in enumerate(windows if len(done) < n else ()):
             if index < len(done):
                 continue
             batch.append((index, window))

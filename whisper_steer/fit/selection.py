@@ -74,4 +74,8 @@ def describe(scores: LatentScores, indices: Tensor, edits: Edits) -> list[dict[s
             "effect": None if scores.effect is None else float(scores.effect[index]),
         }
         rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()})
-    return sorted(rows, key=lambda row: -(row["effect"] or abs(row["frame_auroc"] - 0.5)))
+
+    def worth(row: dict[str, Any]) -> float:
+        return abs(row["frame_auroc"] - 0.5) if row["effect"] is None else row["effect"]
+
+    return sorted(rows, key=worth, reverse=True)

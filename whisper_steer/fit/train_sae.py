@@ -124,7 +124,7 @@ def _step(
         sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
         idle += 1
         idle[(z > 0).any(dim=0)] = 0
-    return float(loss), kept.float()
+    return float(loss.detach()), kept.float()
 
 
 def batch_top_k(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,54 @@
+"""If these fail, a speaker lies on both sides of a split and every figure of a fit is too good."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from whisper_steer.errors import DataError
+from whisper_steer.fit.clips import from_folder, from_manifest, select
+
+
+def test_a_manifest_row_becomes_a_clip(tmp_path: Path) -> None:
+    rows = [
+        {"path": "a.wav", "kind": "speech", "dataset": "d", "split": "choose", "group": "s1", "text": "one"},
+        {"path": "b.wav", "kind": "nonspeech", "dataset": "e", "split": "fit", "group": "?", "voice": True},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    speech, noise = from_manifest(tmp_path / "m.jsonl")
+    assert (speech.source, speech.split, speech.text, speech.group) == (
+        tmp_path / "a.wav",
+        "choose",
+        "one",
+        "d/s1",
+    )
+    assert noise.group == "e/b.wav"
+    assert select([speech, noise], "nonspeech", "fit") == []  # voice is kept apart
+
+
+def test_a_broken_manifest_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"path": "a.wav", "kind": "speech"}\n{"kind": 1}\n')
+    with pytest.raises(DataError, match="line 2"):
+        from_manifest(tmp_path / "m.jsonl")
+    with pytest.raises(DataError, match="cannot read"):
+        from_manifest(tmp_path / "none.jsonl")
+
+
+def test_no_sub_folder_lies_in_two_splits(tmp_path: Path) -> None:
+    for speaker in range(40):
+        (tmp_path / f"s{speaker}").mkdir()
+        for take in range(3):
+            (tmp_path / f"s{speaker}" / f"{take}.WAV").touch()
+    (tmp_path / "notes.txt").touch()
+    clips = from_folder(tmp_path, "speech")
+    assert len(clips) == 120
+    splits = {group: {c.split for c in clips if c.group == group} for group in {c.group for c in clips}}
+    assert all(len(s) == 1 for s in splits.values())
+    assert {s for found in splits.values() for s in found} == {"fit", "choose"}
+
+
+def test_a_folder_without_audio_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no audio"):
+        from_folder(tmp_path, "speech")
+    with pytest.raises(DataError, match="not a folder"):
+        from_folder(tmp_path / "none", "speech")

@@ -1,0 +1,109 @@
+"""If these fail, `whisper-steer fit` does not end in an artifact that loads and steers the model it was made for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from whisper.model import Whisper
+
+from whisper_steer.artifact import Artifact
+from whisper_steer.errors import FitError
+from whisper_steer.fit import windows
+from whisper_steer.fit.clips import Clip
+from whisper_steer.fit.fit_gate import fit_gate, window_scores
+from whisper_steer.fit.pipeline import Plan, fit
+from whisper_steer.fit.train_sae import Training
+from whisper_steer.models import encoder_fingerprint
+from whisper_steer.steering import Steering
+
+PLAN = Plan(
+    speech_windows=4,
+    nonspeech_windows=4,
+    calibration_speech=4,
+    calibration_nonspeech=4,
+    hard_windows=3,
+    expansion=2,
+    k=4,
+    training=Training(steps=20, batch=256),
+)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    rng = np.random.default_rng(0)
+    seconds = np.arange(24000) / 16000
+    made = []
+    for split in ("fit", "choose"):
+        for i in range(4):
+            buzz = np.sign(np.sin(2 * np.pi * (110 + 20 * i) * seconds)) * (
+                np.sin(2 * np.pi * 4 * seconds) > 0
+            )
+            made.append(Clip("speech", split, f"{split}{i}", (0.2 * buzz).astype(np.float32), "buzz"))
+            hiss = rng.normal(size=24000).astype(np.float32) * 0.05
+            made.append(Clip("nonspeech", split, f"{split}{i}", hiss, "hiss"))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def buzz_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No speech may be shipped with the tests, so what Silero finds in it is replaced: loud is speech."""
+
+    def loud(samples: np.ndarray) -> np.ndarray:
+        n = -(-len(samples) // 320)
+        padded = np.pad(samples, (0, n * 320 - len(samples))).reshape(n, 320)
+        return np.abs(padded).max(axis=1) > 0.05
+
+    monkeypatch.setattr(windows, "speech_frames", loud)
+
+
+def test_an_artifact_comes_out_whole(tiny_model: Whisper, clips: list[Clip], tmp_path: Path) -> None:
+    artifact = fit(tiny_model, clips, tmp_path / "work", name="tiny", plan=PLAN)
+    loaded = Artifact.load(artifact.save(tmp_path / "artifact"))
+    loaded.check(encoder_fingerprint(tiny_model.encoder))
+    assert loaded.hook_point == "blocks.1"
+    assert len(loaded.speech_scores) == 4
+    assert loaded.info["selected_by"] == "effect on the decoder"
+    effects = [row["effect"] for row in loaded.info["latents"]]
+    assert effects == sorted(effects, reverse=True)
+    mel = torch.randn(1, 80, 3000)
+    for mode in ("skip", "steer"):
+        _, decisions = Steering(loaded, mode=mode, max_suppressed_speech=0.5).encode(tiny_model.encoder, mel)
+        assert np.isfinite(decisions[0].evidence)
+
+
+def test_a_second_run_in_the_same_folder_is_the_same_and_an_encoder_alone_will_do(
+    tiny_model: Whisper, clips: list[Clip], tmp_path: Path
+) -> None:
+    first, second = (fit(tiny_model.encoder, clips, tmp_path, name="tiny", plan=PLAN) for _ in range(2))
+    assert torch.equal(first.speech_scores, second.speech_scores)
+    assert torch.equal(first.edits.clamp_value, second.edits.clamp_value)
+    assert first.info["selected_by"] == "detection of speech"
+
+
+def test_a_missing_split_is_told(tiny_model: Whisper, clips: list[Clip], tmp_path: Path) -> None:
+    with pytest.raises(FitError, match="no nonspeech recordings in the choose split"):
+        fit(
+            tiny_model, [c for c in clips if (c.kind, c.split) != ("nonspeech", "choose")], tmp_path, name="x"
+        )
+
+
+def test_the_gate_separates_what_its_features_separate(clips: list[Clip]) -> None:
+    """Speech frames shifted along one direction: the gate must find it, on windows it has not seen."""
+    rng = np.random.default_rng(1)
+
+    def made(n: int) -> object:
+        from whisper_steer.fit.activations import Activations
+
+        hidden = rng.normal(size=(n, 1500, 8)).astype(np.float16)
+        labels = np.zeros((n, 1500), np.int8)
+        speech = np.arange(n) % 2 == 0
+        for i in np.flatnonzero(speech):
+            start = int(rng.integers(0, 1450))
+            labels[i, start : start + 40] = windows.SPEECH
+            hidden[i, start : start + 40, 3] += 4
+        return Activations(hidden, labels, np.full(n, 1500), speech, ["as recorded"] * n)
+
+    train, test = made(16), made(16)
+    scores = window_scores(fit_gate(train, torch.zeros(8), None), test)
+    assert float(scores[test.speech].min()) > float(scores[~test.speech].max())

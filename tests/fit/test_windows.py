@@ -1,0 +1,58 @@
+"""If these fail, the gate learns from wrong labels: from noise called speech, or at another SNR than stated."""
+
+import numpy as np
+import pytest
+
+from whisper_steer.fit.clips import Clip
+from whisper_steer.fit.windows import FRAMES, NONSPEECH, SPEECH, hard, mix, plan, single, speech_frames
+
+
+def clip(kind: str, samples: np.ndarray, name: str = "a") -> Clip:
+    return Clip(kind, "fit", name, samples.astype(np.float32), dataset=name)
+
+
+@pytest.fixture(scope="module")
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_mix_has_the_snr_it_says(rng: np.random.Generator) -> None:
+    speech, noise = rng.normal(size=16000) * 0.1, rng.normal(size=16000) * 0.7
+    for snr in (-5.0, 0.0, 10.0):
+        added = mix(speech, noise, snr) - speech
+        assert 10 * np.log10((speech**2).mean() / (added**2).mean()) == pytest.approx(snr, abs=0.01)
+
+
+def test_mix_measures_speech_where_it_is(rng: np.random.Generator) -> None:
+    """Half a window of silence must not make the noise 3 dB weaker."""
+    speech = np.concatenate([rng.normal(size=16000) * 0.1, np.zeros(16000)])
+    labels = np.array([SPEECH] * 50 + [NONSPEECH] * 50, np.int8)
+    noise = rng.normal(size=32000)
+    added = mix(speech, noise, 0.0, labels) - speech
+    assert (added**2).mean() == pytest.approx((speech[:16000] ** 2).mean(), rel=0.01)
+
+
+def test_silence_and_noise_carry_no_speech(rng: np.random.Generator) -> None:
+    assert not speech_frames(np.zeros(16000, np.float32)).any()
+    assert not speech_frames(rng.normal(size=16000).astype(np.float32) * 0.05).any()
+
+
+def test_a_plan_is_the_same_for_the_same_seed_and_marks_no_speech_in_noise(rng: np.random.Generator) -> None:
+    speech = [clip("speech", rng.normal(size=n) * 0.1, f"s{n}") for n in (4000, 30000, 400000)]
+    noise = [clip("nonspeech", rng.normal(size=n) * 0.1, f"n{n}") for n in (2000, 500000)]
+    first, second = (list(plan(speech, noise, 6, 6, seed=3)) for _ in range(2))
+    assert sum(w.kind == "speech" for w in first) == 6
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a.samples, b.samples)
+        assert a.samples.shape == (480000,)
+        assert np.abs(a.samples).max() <= 1.0
+        assert 0 < a.content <= FRAMES
+        assert a.kind == "speech" or not (a.labels == SPEECH).any()
+
+
+def test_hard_windows_are_the_three_conditions_in_turn(rng: np.random.Generator) -> None:
+    speech, noise = [clip("speech", rng.normal(size=20000) * 0.1)], [clip("nonspeech", rng.normal(size=9000))]
+    windows = list(hard(speech, noise, 6, seed=0))
+    assert [w.condition for w in windows] == ["0 dB", "-5 dB", "quiet"] * 2
+    ratio = np.abs(single(speech[0]).samples).max() / np.abs(windows[2].samples).max()
+    assert 20 * np.log10(ratio) == pytest.approx(30, abs=0.01)
