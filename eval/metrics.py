@@ -68,8 +68,8 @@ class WordCounts:
 
 
 def has_text(text: str, normalizer: str = "english") -> bool:
-    """Whether anything is left once normalised and stripped of tags."""
-    return bool(normalize(text, normalizer))
+    """Whether a letter or digit is left once normalised and stripped of tags."""
+    return any(sign.isalnum() for sign in normalize(text, normalizer))
 
 
 def skipped_by_whisper(no_speech_prob: float, avg_logprob: float) -> bool:
@@ -91,7 +91,7 @@ def false_raw(output: Output, normalizer: str = "english") -> bool:
 
 def invented_words(output: Output, normalizer: str = "english") -> int:
     """Words written on a clip in which nobody speaks: the numerator of F, per minute."""
-    return len(normalize(output.text, normalizer).split())
+    return sum(has_text(word, normalizer) for word in normalize(output.text, normalizer).split())
 
 
 def word_counts(reference: str, text: str, normalizer: str) -> WordCounts | None:

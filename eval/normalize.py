@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -50,4 +51,6 @@ def _function(name: str) -> Callable[[str], str]:
         "basic": BasicTextNormalizer,
         "characters": lambda: BasicTextNormalizer(split_letters=True),
     }
-    return functions[name]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # openai-whisper leaves its word list open
+        return functions[name]()

@@ -1,0 +1,181 @@
+"""The command from end to end on a random model: resume, repeatability, broken files, reports, comparisons, bars."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import artifact_folder, corpus
+from click.testing import CliRunner, Result
+from whisper.model import Whisper
+from whisper_steer.eval import runner
+from whisper_steer.eval.cli import benchmark
+from whisper_steer.eval.systems import SYSTEMS
+
+FAST = "stock,ban-lifted,energy-gate,vad-cut,ours-skip"
+
+
+@pytest.fixture(scope="module")
+def base(tiny_model: Whisper, tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A manifest with a broken file, an artifact, and one finished run."""
+    folder = tmp_path_factory.mktemp("bench")
+    manifest = corpus(folder)
+    (folder / "nonspeech-test-1.wav").write_text("this is not audio")
+    options = [
+        "--model", str(tiny_path), "--data", f"manifest:{manifest}", "--temperatures", "0",
+        "--steering", str(artifact_folder(tiny_model, folder)), "--embed", "1",
+    ]  # fmt: skip
+    result = invoke(options, "--systems", FAST, "--out", folder / "run")
+    assert result.exit_code == 0, result.output
+    return {"folder": folder, "options": options, "run": folder / "run", "output": result.output}
+
+
+def invoke(options: list[str], *more: object) -> Result:
+    return CliRunner().invoke(benchmark, [*options, *map(str, more)], catch_exceptions=False)
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """results.json without the measured seconds."""
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    for record in found["records"]:
+        if "seconds" in record:
+            record["seconds"] = None
+    return found
+
+
+def test_a_broken_file_is_reported_skipped_and_counted_apart(base: dict[str, Any]) -> None:
+    found = results(base["run"])
+    (broken,) = found["broken_files"]
+    assert broken["clip"] == "nonspeech-test-1.wav"
+    assert "nonspeech-test-1.wav" in (base["run"] / "report.md").read_text()
+    assert found["summary"]["nonspeech"]["all non-speech"]["stock"]["clips"] == 2
+
+
+def test_two_runs_of_one_description_are_identical(base: dict[str, Any], tmp_path: Path) -> None:
+    invoke(base["options"], "--systems", FAST, "--out", tmp_path / "again")
+    assert results(tmp_path / "again") == results(base["run"])
+
+
+@pytest.mark.parametrize("cut", [1, 200, 1500])
+def test_a_killed_run_resumes_to_the_identical_result(base: dict[str, Any], tmp_path: Path, cut: int) -> None:
+    """The kill may fall in the middle of a line; the store and the fits may be gone or there."""
+    killed = tmp_path / "killed"
+    shutil.copytree(base["run"], killed)
+    records = (killed / runner.RECORDS).read_bytes()
+    (killed / runner.RECORDS).write_bytes(records[:-cut])
+    (killed / "results.json").unlink()
+    (killed / "outputs.sqlite").unlink()
+    invoke(base["options"], "--systems", FAST, "--out", killed)
+    assert results(killed) == results(base["run"])
+    assert len((killed / runner.RECORDS).read_bytes().splitlines()) == len(records.splitlines())
+
+
+def test_finished_work_is_never_repeated(base: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "transcribe_clip", None)
+    assert invoke(base["options"], "--systems", FAST, "--out", base["run"]).exit_code == 0
+
+
+def test_a_folder_with_another_run_is_left_alone(base: dict[str, Any]) -> None:
+    from whisper_steer.errors import UsageError
+
+    before = (base["run"] / runner.RECORDS).read_bytes()
+    with pytest.raises(UsageError, match="another run"):
+        invoke(base["options"], "--systems", "stock", "--out", base["run"])
+    assert (base["run"] / runner.RECORDS).read_bytes() == before
+
+
+def test_bars_decide_the_exit_code(base: dict[str, Any]) -> None:
+    def code(*bars: str) -> int:
+        pairs = [part for bar in bars for part in ("--bars", bar)]
+        return invoke(base["options"], "--systems", FAST, "--out", base["run"], *pairs).exit_code
+
+    assert code("stock:fsr_text>=0", "stock:identical>=1") == 0
+    assert code("stock:fsr_text>=0", "stock:fsr_text<=-1") == 1
+    assert code("stock:fsr_text@no such set<=1") == 1
+
+
+def test_a_run_against_itself_shows_no_change(base: dict[str, Any]) -> None:
+    old = base["run"] / "results.json"
+    output = invoke(base["options"], "--systems", FAST, "--out", base["run"], "--compare", old).output
+    (line,) = [row for row in output.splitlines() if row.startswith("| vad-cut | all non-speech")]
+    assert "| 0, 0 | 1 | +0.00" in line
+
+
+def test_a_change_between_runs_is_shown_with_its_direction(base: dict[str, Any]) -> None:
+    from whisper_steer.eval.compare import compare
+
+    new, old = results(base["run"]), results(base["run"])
+    for record in old["records"]:
+        if record.get("system") == "vad-cut":
+            record["text"] = "thank you"
+    row = next(r for r in compare(old, new).splitlines() if r.startswith("| vad-cut | all non-speech"))
+    assert "| 2 | 2, 0 |" in row
+    assert "-120.00" in row
+
+
+def test_any_figure_can_be_recomputed_from_results_json(base: dict[str, Any]) -> None:
+    from whisper_steer.eval.results import outputs_of
+    from whisper_steer.eval.summary import summarise
+
+    found = results(base["run"])
+    again = summarise(
+        found["clips"], outputs_of(found["records"]), {s["name"]: s["base"] for s in found["systems"]}
+    )
+    assert json.loads(json.dumps(again)) == found["summary"]
+
+
+def test_a_run_file_describes_the_same_run(base: dict[str, Any], tmp_path: Path) -> None:
+    described = json.loads((base["run"] / "run.json").read_text())
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(described["config"]))
+    invoke(["--config", str(path), "--out", str(tmp_path / "out")])
+    assert results(tmp_path / "out")["id"] == described["id"]
+
+
+def test_every_system_runs_under_every_condition(
+    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fits included: all baselines learn, choose and transcribe, none of them fails on a clip."""
+    monkeypatch.setattr("whisper_steer.eval.systems.soft_frozen.STEPS", 3)
+    result = invoke(
+        base["options"], "--systems", "all", "--conditions", "snr:0,quiet:-20", "--limit", "1", "--sample-len", "8",
+        "--out", tmp_path / "all",
+    )  # fmt: skip
+    found = results(tmp_path / "all")
+    assert result.exit_code == 0, result.output
+    assert found["failures"] == {}
+    assert found["left_out"] == {}
+    assert {s["name"] for s in found["systems"]} == set(SYSTEMS)
+    assert set(found["summary"]["speech"]) == {
+        "all speech", "speech", "all speech, snr:0", "all speech, quiet:-20",
+    }  # fmt: skip
+
+
+def test_cost_is_measured_for_each_system_in_turn(base: dict[str, Any], tmp_path: Path) -> None:
+    invoke(
+        base["options"],
+        "--systems",
+        "stock,energy-gate",
+        "--cost",
+        "1",
+        "--limit",
+        "2",
+        "--out",
+        tmp_path / "c",
+    )
+    rows = results(tmp_path / "c")["cost"]
+    assert {(r["system"], r["kind"]) for r in rows} == {
+        (s, k) for s in ("openai-whisper", "stock", "energy-gate") for k in ("speech", "nonspeech", "mixed")
+    }
+    assert all(0 < r["encoder_share"] < 1 and r["rtf"] > 0 for r in rows)
+
+
+def test_the_page_is_self_contained(base: dict[str, Any]) -> None:
+    page = (base["run"] / "report.html").read_text()
+    assert "data:audio/ogg;base64," in page
+    assert page.count("<svg") >= 4
+    for outside in ("src='http", 'src="http', "<link", "@import", "<script"):
+        assert outside not in page

@@ -1,0 +1,81 @@
+"""Noise at the stated level, stretches at the stated places: a wrong SNR would make every robustness figure wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from whisper_steer.eval import conditions
+from whisper_steer.eval.clips import Clip
+
+from whisper_steer.errors import DataError, UsageError
+
+RNG = np.random.default_rng(0)
+TONE = (0.1 * np.sin(np.arange(48000) * 0.1)).astype(np.float32)
+NOISE = (0.01 * RNG.standard_normal(20000)).astype(np.float32)
+
+
+def clip(name: str, kind: str, audio: np.ndarray, **more: object) -> Clip:
+    return Clip(
+        id=name, kind=kind, dataset="d", split="test", group=name, seconds=len(audio) / 16000,
+        read=lambda: audio, **more,
+    )  # fmt: skip
+
+
+CLIPS = [
+    clip("s1", "speech", TONE, text="a b c"),
+    clip("s2", "speech", TONE * 0.5, text="d e"),
+    clip("n1", "nonspeech", NOISE),
+    clip("v1", "nonspeech", NOISE, voice=True),
+    clip("m1", "nonspeech", NOISE * 3, label="music"),
+]
+
+
+@pytest.mark.parametrize("snr", [20, 0, -5])
+def test_the_mix_has_the_stated_ratio_of_powers(snr: int) -> None:
+    mixed = conditions.mix(TONE, NOISE, snr)
+    gain = float(mixed @ TONE / (TONE @ TONE))
+    noise = mixed - gain * TONE
+    found = 10 * np.log10(gain**2 * np.mean(TONE**2) / np.mean(noise**2))
+    assert found == pytest.approx(snr, abs=0.15)
+    assert np.abs(mixed).max() <= 1
+
+
+def test_quiet_speech_is_as_much_quieter() -> None:
+    (quiet, _) = conditions.apply(["quiet:-40"], CLIPS, None, 0)
+    assert np.allclose(quiet.read(), TONE * 0.01)
+
+
+def test_noise_never_comes_from_a_voice_class() -> None:
+    mixed = conditions.apply(conditions.parse(["snr"]), CLIPS, None, 0)
+    assert len(mixed) == 10
+    assert {c.extra["noise"] for c in mixed} <= {"n1", "m1"}
+
+
+def test_music_comes_from_music() -> None:
+    assert {c.extra["noise"] for c in conditions.apply(["music:5"], CLIPS, None, 0)} == {"m1"}
+
+
+def test_the_same_seed_gives_the_same_mixes() -> None:
+    first, second = (conditions.apply(["snr:0"], CLIPS, None, 3) for _ in range(2))
+    assert all(np.array_equal(a.read(), b.read()) for a, b in zip(first, second, strict=True))
+
+
+def test_a_long_recording_has_its_stretch_where_it_says() -> None:
+    recordings = conditions.apply(["long"], CLIPS, None, 0)
+    assert len(recordings) == len(conditions.STRETCH_SECONDS) * len(conditions.STRETCH_KINDS)
+    one = next(c for c in recordings if c.label == "silence" and c.seconds < 12)
+    start, end = (round(16000 * t) for t in one.extra["stretch"])
+    audio = one.read()
+    assert end - start == 5 * 16000
+    assert not audio[start:end].any()
+    assert audio[:start].any()
+    assert audio[end:].any()
+    assert len(audio) == round(one.seconds * 16000)
+    assert sum(one.extra["words"]) == len((one.text or "").split())
+
+
+def test_unknown_conditions_and_missing_sounds_are_named() -> None:
+    with pytest.raises(UsageError, match="snr:0"):
+        conditions.parse(["loud"])
+    with pytest.raises(DataError, match="music"):
+        conditions.apply(["music:0"], CLIPS[:3], None, 0)

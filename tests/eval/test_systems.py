@@ -1,0 +1,219 @@
+"""Each baseline must do what its paper says and nothing else, or the comparison is worth nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import whisper
+from bench import artifact_folder
+from helpers import make_artifact
+from whisper.decoding import DecodingOptions
+from whisper.model import Whisper
+from whisper_steer.eval.session import Session, StandIn
+from whisper_steer.eval.store import Store
+from whisper_steer.eval.systems import SYSTEMS
+from whisper_steer.eval.systems.decoder import masked, projected
+from whisper_steer.eval.systems.soft_frozen import COSINE, turn_back
+from whisper_steer.eval.systems.text import deloop, remove_phrases
+from whisper_steer.eval.systems.vad import speech_chunks, speech_probability
+
+import whisper_steer
+from whisper_steer.steering import Steering
+
+AUDIO = (0.1 * np.random.default_rng(0).standard_normal(32000)).astype(np.float32)
+
+
+@pytest.fixture
+def session(tiny_model: Whisper, tmp_path: Path) -> Session:
+    artifact = make_artifact(tiny_model.encoder, threshold=0.0, hook_point="blocks.0")
+    return Session(tiny_model, Store(tmp_path / "outputs.sqlite"), {"temperature": (0.0,)}, artifact=artifact)
+
+
+def mel_of(audio: np.ndarray) -> torch.Tensor:
+    return whisper.pad_or_trim(whisper.log_mel_spectrogram(audio, padding=480000), 3000)
+
+
+def test_stock_in_the_harness_is_openai_whisper(session: Session, tiny_model: Whisper) -> None:
+    """If the harness changed stock, every comparison in it would be with something nobody runs."""
+    expected = whisper.transcribe(tiny_model, AUDIO, temperature=(0.0,), fp16=False, language="en")
+    first, again = (session.transcribe(SYSTEMS["stock"](), AUDIO) for _ in range(2))
+    assert first.text == again.text == expected["text"].strip()
+    kept = [s for s in expected["segments"] if s["text"].strip()]
+    assert first.tokens == again.tokens == [token for s in kept for token in s["tokens"]]
+
+
+def test_a_window_is_decoded_once_for_all_systems_that_leave_it(session: Session) -> None:
+    for name in ("stock", "stock-thresholds-off", "no-condition"):
+        session.transcribe(SYSTEMS[name](), AUDIO)
+    assert session.decoded == 1
+
+
+def test_sampling_does_not_depend_on_what_ran_before(tiny_model: Whisper) -> None:
+    texts = []
+    for warm_up in (0, 3):
+        fresh = Session(tiny_model, Store(None), {"temperature": (0.8,)}, seed=5)
+        torch.rand(warm_up)
+        texts.append(fresh.transcribe(SYSTEMS["stock"](), AUDIO).tokens)
+    assert texts[0] == texts[1]
+
+
+def test_a_margin_below_zero_means_an_empty_result(session: Session, tiny_model: Whisper) -> None:
+    """Strengths are chosen by this one-step shortcut; it must agree with decoding for real."""
+    session.options["without_timestamps"] = True
+    features = session.encode(mel_of(AUDIO))
+    (margin,) = session.text_margin([features])
+    end = 50256
+
+    def decode(bias: float) -> list[int]:
+        def add(_m: object, _i: object, logits: torch.Tensor) -> torch.Tensor:
+            logits[..., end] += bias
+            return logits
+
+        handle = tiny_model.decoder.register_forward_hook(add)
+        options = Session.lifted(DecodingOptions(language="en", fp16=False, without_timestamps=True))
+        try:
+            return whisper.decode(tiny_model, features, options).tokens
+        finally:
+            handle.remove()
+
+    assert decode(margin + 0.01) == []
+    assert decode(margin - 0.01) != []
+
+
+def test_no_speech_logit_is_the_decoders_probability(session: Session, tiny_model: Whisper) -> None:
+    features = session.encode(mel_of(AUDIO))
+    result = whisper.decode(tiny_model, features, DecodingOptions(language="en", fp16=False))
+    assert torch.sigmoid(torch.tensor(session.no_speech_logit(features))) == pytest.approx(
+        result.no_speech_prob, rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("gain_db", [0.0, -20.0])
+def test_energy_is_in_decibels(session: Session, gain_db: float) -> None:
+    gate = SYSTEMS["energy-gate"]()
+    loud, other = (gate.evidence(session, mel_of(AUDIO * g)) for g in (1.0, 10 ** (gain_db / 20)))  # type: ignore[attr-defined]
+    assert other - loud == pytest.approx(gain_db, abs=0.1)
+
+
+def test_a_gate_above_all_evidence_silences_and_below_all_is_stock(session: Session) -> None:
+    gate, stock = SYSTEMS["energy-gate"](), session.transcribe(SYSTEMS["stock"](), AUDIO)
+    gate.load(session, {"threshold": 1e9})
+    silenced = session.transcribe(gate, AUDIO)
+    assert (silenced.text, silenced.windows) == ("", [])
+    gate.load(session, {"threshold": -1e9})
+    assert session.transcribe(gate, AUDIO).tokens == stock.tokens
+
+
+def test_a_masked_head_contributes_nothing(tiny_model: Whisper) -> None:
+    seen: list[torch.Tensor] = []
+    out = tiny_model.decoder.blocks[0].attn.out
+    handle = out.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0].clone()))
+    with masked(tiny_model, [[0, 1]]):
+        tiny_model.decoder(torch.tensor([[50257]]), torch.randn(1, 1500, 32))
+    tiny_model.decoder(torch.tensor([[50257]]), torch.randn(1, 1500, 32))
+    handle.remove()
+    assert not seen[0][..., 16:].any()
+    assert seen[0][..., :16].any()
+    assert seen[1][..., 16:].any()
+
+
+def test_projection_leaves_nothing_along_its_directions(tiny_model: Whisper) -> None:
+    directions = torch.linalg.qr(torch.randn(32, 3))[0].T
+    mean, seen = torch.randn(32), []
+    with projected(tiny_model, directions, mean):
+        handle = tiny_model.decoder.blocks[-1].register_forward_hook(lambda _m, _i, o: seen.append(o))
+        tiny_model.decoder(torch.tensor([[50257]]), torch.randn(1, 1500, 32))
+        handle.remove()
+    assert torch.allclose((seen[0][0, 0] - mean) @ directions.T, torch.zeros(3), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["clamp-always", "audiosae-add-back", "mean-difference", "multiplicative-add-back"]
+)
+def test_add_back_methods_are_whisper_steers_own(session: Session, name: str) -> None:
+    """The harness resumes the encoder from the hook point to save time; it must equal a hooked pass, to the bit."""
+    system = SYSTEMS[name]()
+    system.load(session, {"strength": 1.5})
+    mel = mel_of(AUDIO)
+    hooked = Steering(
+        session.need_artifact(),
+        mode="steer",
+        method=system.method,
+        strength=1.5,
+        gated=False,  # type: ignore[attr-defined]
+    )
+    expected, _ = hooked.encode(session.model.encoder, mel[None])
+    assert torch.equal(system.encode(session, mel), expected[0])
+
+
+def test_write_back_adds_the_reconstruction_error_to_the_change(session: Session) -> None:
+    add, write = SYSTEMS["audiosae-add-back"](), SYSTEMS["audiosae-write-back"]()
+    artifact, h = session.need_artifact(), torch.randn(5, 32)
+    difference = write.base_of(artifact, h) - add.base_of(artifact, h)  # type: ignore[attr-defined]
+    assert torch.allclose(difference, artifact.load_sae().reconstruct(h) - h)
+
+
+def test_the_random_direction_is_as_large_as_the_clamp(session: Session) -> None:
+    artifact, h = session.need_artifact(), torch.randn(7, 32)
+    random, clamp = (SYSTEMS[n]().change(artifact, h, 1.0) for n in ("random-direction", "clamp-always"))  # type: ignore[attr-defined]
+    assert torch.allclose(random.norm(dim=-1), clamp.norm(dim=-1), atol=1e-5)
+    assert torch.linalg.matrix_rank(random) == 1
+
+
+def test_soft_frozen_directions_stay_near_their_start() -> None:
+    start = torch.nn.functional.normalize(torch.randn(50, 32), dim=1)
+    moved = turn_back(start + 2 * torch.randn(50, 32), start)
+    assert torch.allclose(moved.norm(dim=1), torch.ones(50), atol=1e-5)
+    assert ((moved * start).sum(dim=1) >= COSINE - 1e-5).all()
+    assert torch.allclose(turn_back(start, start), start, atol=1e-6)
+
+
+def test_loops_and_bagged_phrases_go_and_the_rest_stays() -> None:
+    assert " ".join(deloop(["so", "the", "other", "the", "other", "the", "other", "man"])) == "so the other man"
+    assert deloop(["no", "no", "it", "is"]) == ["no", "no", "it", "is"]
+    bag = frozenset({("thank", "you"), ("thank", "you", "for", "watching")})
+    assert remove_phrases(["Well,", "thank", "you", "for", "watching!", "Bye"], bag) == ["Well,", "Bye"]
+
+
+def test_vad_cut_silences_what_silero_calls_silence(session: Session) -> None:
+    silence = np.zeros(16000, np.float32)
+    assert speech_chunks(silence) == []
+    assert speech_probability(silence) < 0.5
+    assert session.transcribe(SYSTEMS["stock"](), silence).text
+    assert SYSTEMS["vad-cut"]().transcribe(session, silence).text == ""
+
+
+@pytest.mark.parametrize("name", ["ours-skip", "ours-steer"])
+def test_ours_is_the_public_transcribe(session: Session, name: str, tmp_path: Path) -> None:
+    system = SYSTEMS[name]()
+    system.load(session, {})
+    folder = artifact_folder(session.model, tmp_path)
+    expected = whisper_steer.transcribe(
+        session.model,
+        AUDIO,
+        steering=folder,
+        mode=system.mode,
+        temperature=(0.0,),
+        fp16=False,
+        language="en",  # type: ignore[attr-defined]
+    )
+    found = system.transcribe(session, AUDIO)
+    assert found.text == expected["text"].strip()
+    assert found.score == max(w["evidence"] for w in expected["steering"]["windows"])
+    assert whisper.decode.__module__ == "whisper.decoding"
+
+
+def test_every_system_says_what_it_is() -> None:
+    for name, system in SYSTEMS.items():
+        assert system.name == name
+        assert system.about
+        assert system.base in SYSTEMS
+
+
+def test_the_stand_in_leaves_the_model_as_it_was(session: Session, tiny_model: Whisper) -> None:
+    before = dict(vars(tiny_model))
+    whisper.transcribe(StandIn(session, SYSTEMS["stock"]()), AUDIO, **session.options)
+    assert vars(tiny_model) == before
