@@ -61,7 +61,7 @@ def test_an_artifact_comes_out_whole(tiny_model: Whisper, clips: list[Clip], tmp
     artifact = fit(tiny_model, clips, tmp_path / "work", name="tiny", plan=PLAN)
     loaded = Artifact.load(artifact.save(tmp_path / "artifact"))
     loaded.check(encoder_fingerprint(tiny_model.encoder))
-    assert loaded.hook_point == "blocks.1"
+    assert loaded.hook_point == "ln_post"
     assert len(loaded.speech_scores) == 4
     assert loaded.info["selected_by"] == "effect on the decoder"
     effects = [row["effect"] for row in loaded.info["latents"]]

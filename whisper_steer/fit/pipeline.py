@@ -19,9 +19,12 @@ from whisper_steer.fit.clips import Clip, select
 from whisper_steer.fit.fit_gate import fit_gate, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
 from whisper_steer.gate import Gate, choose_threshold, smallest_promise
-from whisper_steer.hooks import hook_points
 from whisper_steer.models import encoder_fingerprint
 from whisper_steer.sae import SAEConfig
+
+
+DEFAULT_HOOK_POINT = "ln_post"
+"""the encoder's output: the one point that every runtime shows"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def fit(
     """
     plan = plan or Plan()
     encoder = model.encoder if isinstance(model, Whisper) else model
-    point = hook_point or hook_points(encoder)[-2]
+    point = hook_point or DEFAULT_HOOK_POINT
     data = {
         (kind, split): select(clips, kind, split)
         for kind in ("speech", "nonspeech")
