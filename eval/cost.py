@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,9 @@ def measure(session: Session, systems: list[System], clips: list[Clip], repeats:
     runs: dict[str, Callable[[Audio], Any]] = {
         "openai-whisper": lambda x: whisper.transcribe(session.model, x, **session.options)
     }
-    runs |= {system.name: lambda x, system=system: system.transcribe(fresh, x) for system in systems}
+    runs |= {system.name: partial(system.transcribe, fresh) for system in systems}
     seen: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for _ in tqdm(range(repeats), desc="cost", unit="round", disable=None):
+    for _ in tqdm(range(repeats), desc="cost", unit="round"):
         for kind, recordings in audio.items():
             for recording in recordings:
                 for name, transcribe in runs.items():

@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     from .systems.base import System
 
 PROMISE = 0.005
-FIT_LIMIT = 25
-CHOOSE_LIMIT = 50
+LIMITS = {
+    ("fit", "speech"): 12,
+    ("fit", "nonspeech"): 12,
+    ("choose", "speech"): 52,
+    ("choose", "nonspeech"): 25,
+}
+"""windows per data set; 52 of choose speech make the 199 that a promise of 0.5 % needs,"""
 STRENGTH_WINDOWS = 40
 """speech windows, and as many of non-speech, on which strengths of edits are compared"""
 
@@ -46,8 +51,7 @@ class Bank:
                 stratified([c for c in usable if c.split == split and c.kind == kind], limit, seed),
                 key=lambda clip: order_key(clip, seed),
             )
-            for split, limit in (("fit", FIT_LIMIT), ("choose", CHOOSE_LIMIT))
-            for kind in ("speech", "nonspeech")
+            for (split, kind), limit in LIMITS.items()
         }
         self._mels: dict[tuple[str, str], list[Tensor]] = {}
         session.memo_windows = sum(map(len, self.clips.values())) + session.memo_windows
@@ -145,7 +149,7 @@ def fit_systems(
     bank = Bank(session, clips, seed)
     states: dict[str, Any] = {}
     unfitted: dict[str, str] = {}
-    for system in tqdm(systems, desc="fitting", unit="system", disable=None):
+    for system in tqdm(systems, desc="fitting", unit="system"):
         path = folder / f"{system.name}.json"
         try:
             state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else system.fit(bank)

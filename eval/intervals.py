@@ -105,7 +105,7 @@ def paired_difference(
     groups: Sequence[str], a: Sequence[float], b: Sequence[float], per: Sequence[float], scale: float = 1.0
 ) -> Estimate:
     """(sum a - sum b) / sum per, bootstrapped over groups with both systems resampled together."""
-    sums = group_sums(groups, [np.subtract(a, b), per])
+    sums = group_sums(groups, [[x - y for x, y in zip(a, b, strict=True)], per])
     return bootstrap(sums, ratio(0, 1, scale))
 
 

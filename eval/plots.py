@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 COLOURS = {
     "stock": "#6b7280", "audio": "#2563eb", "encoder": "#d97706", "decoder": "#7c3aed", "gate": "#059669",
@@ -49,8 +50,8 @@ def tradeoff(results: dict[str, Any]) -> str | None:
     axes.set_xlabel("F: words invented per minute of non-speech")
     axes.set_ylabel("D: words deleted per minute of speech")
     axes.grid(alpha=0.2)
-    handles = [plt.Line2D([], [], color=c, marker="o", ls="", label=s) for s, c in COLOURS.items()]
-    handles.append(plt.Line2D([], [], color="#dc2626", marker="o", ls="", label="whisper-steer"))
+    handles = [Line2D([], [], color=c, marker="o", ls="", label=s) for s, c in COLOURS.items()]
+    handles.append(Line2D([], [], color="#dc2626", marker="o", ls="", label="whisper-steer"))
     axes.legend(handles=handles, fontsize=8, title="stage", loc="best")
     return _svg(figure)
 

@@ -93,7 +93,7 @@ def false_speech(results: dict[str, Any], clips: list[Clip], out: Path, embed: i
         grouped: dict[str, list[str]] = {}
         for name, text in texts.items():
             grouped.setdefault(text.strip(), []).append(name)
-        wrote = "<br>".join(
+        answers = "<br>".join(
             f"<b>{html.escape(', '.join(names))}</b>: "
             + (html.escape(text[:300]) if text else "<span class='empty'>nothing</span>")
             for text, names in grouped.items()
@@ -101,7 +101,7 @@ def false_speech(results: dict[str, Any], clips: list[Clip], out: Path, embed: i
         voice = " (voice class)" if clip.voice else ""
         lines.append(
             f"<tr><td>{player(clip, out, i < embed)}</td><td>{html.escape(clip.id)}<br>{html.escape(clip.label or '')}"
-            f"{voice}, {clip.seconds:.1f} s</td><td class='text'>{wrote}</td></tr>"
+            f"{voice}, {clip.seconds:.1f} s</td><td class='text'>{answers}</td></tr>"
         )
     return (
         f"<h2>Every false speech ({len(rows)} clips)</h2><p class='note'>Clips on which whisper-steer wrote text come "

@@ -28,6 +28,7 @@ from .metrics import Output, Window
 from .session import Session
 from .store import Store, digest
 from .systems import System, choose_systems
+from .systems.steering import EncoderEdit
 
 RECORDS = "clips.jsonl"
 
@@ -68,6 +69,7 @@ def run(config: RunConfig, out: Path, cache: Path | None = None) -> Run:
     fits, unfitted = fit_systems(systems, session, data, out / "fits", config.seed)
     systems = [system for system in systems if system.name not in unfitted]
     left_out |= unfitted
+    session.batch = [system for system in systems if isinstance(system, EncoderEdit)]
     for name, reason in left_out.items():
         click.echo(f"left out: {name} ({reason})", err=True)
     records = transcribe_all(session, systems, clips, out / RECORDS)
@@ -116,7 +118,7 @@ def transcribe_all(
 
     missing = [clip for clip in clips if not complete(clip)]
     with path.open("a", encoding="utf-8") as file:
-        for clip in tqdm(missing, desc=f"{len(systems)} systems", unit="clip", disable=None):
+        for clip in tqdm(missing, desc=f"{len(systems)} systems", unit="clip"):
             for record in transcribe_clip(session, systems, clip, done):
                 file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
                 file.flush()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -62,10 +62,13 @@ class Session:
         self.artifact = artifact
         """the model's steering artifact, for the systems that use one"""
         self.fingerprint = model_fingerprint(model)
+        self.batch: list[System] = []
+        """systems that differ in the features only; their windows are decoded together"""
         self.points: set[str] = set()
         """hook points whose activations systems ask for"""
         self.memo_windows = MEMO_WINDOWS
         self._encoded: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
+        self._edited: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self._windows: list[Window] = []
         self._evidence: list[float] = []
         self._last = ""
@@ -96,9 +99,19 @@ class Session:
         seconds = time.perf_counter() - started
         return Output(result["text"].strip(), segments, list(self._windows), score, seconds)
 
+    def edited(self, name: str, mel: Tensor, features: Callable[[], Tensor]) -> Tensor:
+        """Features of a window as the system ``name`` edits them, computed once."""
+        key = (name, digest(mel))
+        if key not in self._edited:
+            self._edited[key] = features()
+        while len(self._edited) > MEMO_WINDOWS:
+            self._edited.popitem(last=False)
+        return self._edited[key]
+
     def forget(self) -> None:
         """Drop the encoder outputs kept in memory."""
         self._encoded.clear()
+        self._edited.clear()
         self.memo_windows = MEMO_WINDOWS
 
     def note(self, evidence: float) -> None:
@@ -153,15 +166,14 @@ class Session:
         editing: AbstractContextManager[None] | None = None,
     ) -> DecodingResult:
         """Decode one window's features. ``editing`` changes the decoder meanwhile and ``edits`` names how."""
-        heard = digest(features)
-        key = digest("decode", self.fingerprint, heard, asdict(options), edits)
+        heard, key = digest(features), self._key(features, options, edits)
         stored = self.store.get(key)
         if stored is None:
             with editing or nullcontext(), torch.random.fork_rng():
                 torch.manual_seed(int(digest(key, self.seed)[:8], 16))
                 result = _DECODE(self.model, features, options)
             self.decoded += 1
-            stored = {k: v for k, v in asdict(replace(result, audio_features=None)).items() if k in _KEPT}
+            stored = _kept(result)
             self.store.put(key, stored)
         result = DecodingResult(audio_features=features, **stored)
         if heard != self._last:
@@ -170,6 +182,27 @@ class Session:
         self._windows[-1].avg_logprob = result.avg_logprob
         self._last = heard
         return result
+
+    def decode_together(self, features: list[Tensor], options: DecodingOptions) -> None:
+        """Greedy decoding of several windows in one batch into the store, where ``decode`` then finds them.
+
+        Not where there is a prompt of earlier text: it differs from system to system.
+        """
+        keys = [self._key(each, options, "") for each in features]
+        if (
+            options.temperature
+            or options.prompt
+            or not self.store.enabled
+            or None not in map(self.store.get, keys)
+        ):
+            return
+        results = _DECODE(self.model, torch.stack(features), options)
+        self.decoded += len(results)
+        for key, result in zip(keys, results, strict=True):
+            self.store.put(key, _kept(result))
+
+    def _key(self, features: Tensor, options: DecodingOptions, edits: str) -> str:
+        return digest("decode", self.fingerprint, digest(features), asdict(options), edits)
 
     @contextmanager
     def store_decodings(self) -> Iterator[None]:
@@ -217,15 +250,13 @@ class Session:
         """Output (state,) of a decoder block at the last prompt token: the decoder's first state on a window."""
         task = DecodingTask(self.model, DecodingOptions(**self._decoding_options()))
         tokens = torch.tensor([task.initial_tokens], device=features.device)
-        kept: dict[str, Tensor] = {}
-        handle = self.model.decoder.blocks[block].register_forward_hook(
-            lambda _module, _inputs, output: kept.update(state=output[0, -1])
+        decoder = self.model.decoder
+        x = (decoder.token_embedding(tokens) + decoder.positional_embedding[: tokens.shape[-1]]).to(
+            features.dtype
         )
-        try:
-            self.model.decoder(tokens, features[None])
-        finally:
-            handle.remove()
-        return kept["state"].float()
+        for each in list(decoder.blocks)[: block + 1]:
+            x = each(x, features[None], mask=decoder.mask)
+        return x[0, -1].float()
 
     @torch.no_grad()
     def no_speech_logit(self, features: Tensor) -> float:
@@ -270,7 +301,8 @@ class StandIn:
         return getattr(self._session.model, name)
 
     def __call__(self, mel: Tensor, tokens: Tensor) -> Tensor:
-        return self._session.model(mel, tokens)
+        """Logits for word timestamps, from the window's features as they were already computed."""
+        return self._session.model.decoder(tokens, self._session.encode(mel[0])[None])
 
     def decode(self, mel: Tensor, options: DecodingOptions) -> DecodingResult:
         return self._system.decode(self._session, mel, options)
@@ -285,3 +317,8 @@ def _keeper(kept: dict[str, Tensor], point: str) -> Any:
         kept[point] = hidden[0].detach()
 
     return keep
+
+
+def _kept(result: DecodingResult) -> dict[str, Any]:
+    """A result as JSON values, without its features."""
+    return {k: v for k, v in asdict(replace(result, audio_features=None)).items() if k in _KEPT}

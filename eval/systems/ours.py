@@ -5,14 +5,33 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
+from torch import Tensor, nn
+
 import whisper_steer
-from whisper_steer.steering import Mode, Steering
+from whisper_steer.steering import Decision, Mode, Steering
 
 from ..clips import Audio
 from ..metrics import Output
 from ..session import Session
 from .base import System, register
 from .vad import VadCut
+
+
+class SessionSteering(Steering):
+    """`Steering` that takes a window's activations from the session instead of running the encoder again."""
+
+    def __init__(self, session: Session, mode: Mode) -> None:
+        super().__init__(session.need_artifact(), mode=mode)
+        self.session = session
+
+    def encode(self, encoder: nn.Module, mel: Tensor) -> tuple[Tensor, list[Decision]]:
+        if not self.session.store.enabled:  # measuring cost
+            return super().encode(encoder, mel)
+        point = self.artifact.hook_point
+        hidden = self.session.hidden(mel[0], point)
+        edited, decisions = self.edit(hidden[None])
+        features = self.session.encode(mel[0]) if edited is None else self.session.resume(edited[0], point)
+        return features[None], decisions
 
 
 class Ours(System):
@@ -25,7 +44,7 @@ class Ours(System):
         return None if session.artifact else "no steering artifact for this model"
 
     def load(self, session: Session, state: dict[str, Any]) -> None:
-        self.steering = Steering(session.need_artifact(), mode=self.mode)
+        self.steering = SessionSteering(session, mode=self.mode)
 
     @property
     def threshold(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from whisper.decoding import DecodingOptions, DecodingResult
 
 from whisper_steer.artifact import Artifact
 from whisper_steer.methods import Edits, get_method
@@ -41,7 +42,14 @@ class EncoderEdit(System):
         self.strength = state["strength"]
 
     def encode(self, session: Session, mel: Tensor) -> Tensor:
-        return self.features(session, mel, self.strength)
+        return session.edited(self.name, mel, lambda: self.features(session, mel, self.strength))
+
+    def decode(self, session: Session, mel: Tensor, options: DecodingOptions) -> DecodingResult:
+        """All systems of this kind decode their windows in one batch: it costs little more than one of them."""
+        mates = [system.encode(session, mel) for system in session.batch] if self in session.batch else []
+        if mates:
+            session.decode_together(mates, session.lifted(options))
+        return super().decode(session, mel, options)
 
     @torch.no_grad()
     def features(self, session: Session, mel: Tensor, strength: float) -> Tensor:

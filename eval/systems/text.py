@@ -14,7 +14,7 @@ from .base import System, register
 
 MIN_COUNT = 2
 MIN_REPEATS = 3
-BAG_CLIPS = 60
+BAG_CLIPS = 40
 
 
 @register
