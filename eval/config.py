@@ -20,7 +20,7 @@ class RunConfig:
     model: str = "nano"
     data: list[str] = field(default_factory=lambda: ["synthetic"])
     """KIND:PATH each, see `data`"""
-    systems: list[str] = field(default_factory=lambda: ["all"])
+    systems: list[str] = field(default_factory=lambda: ["main"])
     conditions: list[str] = field(default_factory=list)
     limit: int | None = None
     """clips per data set (voice classes counted apart); None takes all"""

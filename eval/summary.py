@@ -229,5 +229,5 @@ def boot(groups: list[str], above: Any, below: Any) -> dict[str, Any]:
     return intervals.bootstrap(sums(groups, above, below), intervals.ratio(0, 1)).to_dict()
 
 
-def shorten(text: str, length: int = 80) -> str:
+def shorten(text: str, length: int = 48) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"

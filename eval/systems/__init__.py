@@ -1,8 +1,10 @@
 """The systems compared, one small class each. Importing this package registers them all, in the report's order."""
 
+# ruff: noqa: I001
+
 from __future__ import annotations
 
-from . import decoder, gates, ours, steering, stock, text, vad  # noqa: F401  (the order of the report)
+from . import stock, gates, vad, text, decoder, steering, ours  # noqa: F401
 from .base import SYSTEMS, Gate, System, choose_systems, register
 
 __all__ = ["SYSTEMS", "Gate", "System", "choose_systems", "register"]

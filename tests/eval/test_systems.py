@@ -172,7 +172,9 @@ def test_soft_frozen_directions_stay_near_their_start() -> None:
 
 
 def test_loops_and_bagged_phrases_go_and_the_rest_stays() -> None:
-    assert " ".join(deloop(["so", "the", "other", "the", "other", "the", "other", "man"])) == "so the other man"
+    assert (
+        " ".join(deloop(["so", "the", "other", "the", "other", "the", "other", "man"])) == "so the other man"
+    )
     assert deloop(["no", "no", "it", "is"]) == ["no", "no", "it", "is"]
     bag = frozenset({("thank", "you"), ("thank", "you", "for", "watching")})
     assert remove_phrases(["Well,", "thank", "you", "for", "watching!", "Bye"], bag) == ["Well,", "Bye"]
