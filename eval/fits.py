@@ -24,19 +24,20 @@ from whisper_steer.gate import choose_threshold, smallest_promise
 
 from .clips import Clip, order_key, stratified
 from .session import Session
+from .store import digest
 
 if TYPE_CHECKING:
     from .systems.base import System
 
 PROMISE = 0.005
 LIMITS = {
-    ("fit", "speech"): 12,
-    ("fit", "nonspeech"): 12,
+    ("fit", "speech"): 8,
+    ("fit", "nonspeech"): 8,
     ("choose", "speech"): 52,
-    ("choose", "nonspeech"): 25,
+    ("choose", "nonspeech"): 15,
 }
-"""windows per data set; 52 of choose speech make the 199 that a promise of 0.5 % needs,"""
-STRENGTH_WINDOWS = 40
+"""windows per data set; more of choose speech, since a promise of 0.5 % needs 199 of them"""
+STRENGTH_WINDOWS = 20
 """speech windows, and as many of non-speech, on which strengths of edits are compared"""
 
 
@@ -53,7 +54,10 @@ class Bank:
             )
             for (split, kind), limit in LIMITS.items()
         }
+        self.states: dict[str, dict[str, Any]] = {}
+        """what systems have learned so far, by name"""
         self._mels: dict[tuple[str, str], list[Tensor]] = {}
+        self._unedited: list[bool] | None = None
         session.memo_windows = sum(map(len, self.clips.values())) + session.memo_windows
 
     def mels(self, split: str, kind: str) -> list[Tensor]:
@@ -82,6 +86,19 @@ class Bank:
         mel = whisper.log_mel_spectrogram(audio, n_mels, padding=whisper.audio.N_SAMPLES)
         return whisper.pad_or_trim(mel, whisper.audio.N_FRAMES)
 
+    def learned(self, system: System) -> dict[str, Any]:
+        """The state of a system that another builds on; fitted once."""
+        if system.name not in self.states:
+            self.states[system.name] = system.fit(self)
+        return self.states[system.name]
+
+    def key(self, system: System) -> str:
+        """Under which the store keeps the system's state: everything that shapes it."""
+        session, artifact = self.session, self.session.artifact
+        ids = [[clip.id for clip in clips] for clips in self.clips.values()]
+        steering = None if artifact is None or not system.uses_artifact else artifact.card()
+        return digest("fit", system.name, session.fingerprint, ids, session.options, session.seed, steering)
+
     def threshold(self, evidence: Callable[[Tensor], float]) -> dict[str, Any]:
         """A threshold on speech evidence, chosen on `choose`; with what it suppresses and leaks there."""
         speech = torch.tensor([evidence(mel) for mel in self.mels("choose", "speech")])
@@ -106,7 +123,9 @@ class Bank:
             context = None if editing is None or strength is None else editing(strength)
             return [margin <= 0 for margin in self.session.text_margin(edited, context)]
 
-        before = emptied("speech", None)
+        if self._unedited is None:
+            self._unedited = emptied("speech", None)
+        before = self._unedited
         tried = []
         for strength in candidates:
             after = emptied("speech", strength)
@@ -150,12 +169,14 @@ def fit_systems(
     states: dict[str, Any] = {}
     unfitted: dict[str, str] = {}
     for system in tqdm(systems, desc="fitting", unit="system"):
-        path = folder / f"{system.name}.json"
+        path, key = folder / f"{system.name}.json", bank.key(system)
         try:
-            state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else system.fit(bank)
+            state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else session.store.get(key)
+            state = bank.states[system.name] = bank.learned(system) if state is None else state
         except DataError as error:
             unfitted[system.name] = str(error)
             continue
+        session.store.put(key, state)
         scratch = path.with_suffix(".tmp")
         scratch.write_text(json.dumps(state), encoding="utf-8")
         os.replace(scratch, path)

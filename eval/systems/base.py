@@ -39,6 +39,8 @@ class System:
     """options of `whisper.transcribe` that differ from the run's"""
     lift_ban: ClassVar[bool] = False
     """let end-of-text come first, which stock forbids"""
+    uses_artifact: ClassVar[bool] = False
+    """whether what it learns depends on the model's steering artifact"""
     edits: str = ""
     """names how `editing` changes the decoder, for the store; "" where it does not"""
 

@@ -72,7 +72,7 @@ class MaskedHeads(DecoderEdit):
 
     def fit(self, bank: Bank) -> dict[str, Any]:
         """Heads ranked by how far masking each alone lowers the text margin on fit non-speech."""
-        session, features = bank.session, bank.features("fit", "nonspeech")[:48]
+        session, features = bank.session, bank.features("fit", "nonspeech")[:24]
         model = session.model
         margins = {
             (block, head): sum(session.text_margin(features, masked(model, [[block, head]])))
@@ -170,7 +170,7 @@ class GatedProjection(Projection):
         self.gate = DecoderStateGate()
 
     def fit(self, bank: Bank) -> dict[str, Any]:
-        return {**super().fit(bank), "gate": self.gate.fit(bank)}
+        return {**bank.learned(Projection()), "gate": bank.learned(self.gate)}
 
     def load(self, session: Session, state: dict[str, Any]) -> None:
         super().load(session, state)

@@ -36,6 +36,7 @@ class SessionSteering(Steering):
 
 class Ours(System):
     stage = "gate"
+    uses_artifact = True
     mode: ClassVar[Mode] = "skip"
     steering: Steering
 

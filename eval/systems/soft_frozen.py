@@ -18,10 +18,10 @@ from whisper_steer.sae import SAE, SAEConfig
 from ..fits import Bank
 
 COSINE = 0.8
-STEPS = 300
+STEPS = 200
 BATCH = 1024
 LEARNING_RATE = 1e-3
-EFFECT_WINDOWS = 40
+EFFECT_WINDOWS = 20
 
 
 def soft_frozen_edits(bank: Bank) -> Edits:

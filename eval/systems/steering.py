@@ -26,6 +26,7 @@ class EncoderEdit(System):
     stage = "encoder"
     base = "ban-lifted"
     lift_ban = True
+    uses_artifact = True
     method: ClassVar[str] = "clamp"
     grid: ClassVar[tuple[float, ...]] = (0.5, 1.0, 2.0)
     write_back: ClassVar[bool] = False
