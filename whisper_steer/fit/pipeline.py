@@ -22,7 +22,6 @@ from whisper_steer.gate import Gate, choose_threshold, smallest_promise
 from whisper_steer.models import encoder_fingerprint
 from whisper_steer.sae import SAEConfig
 
-
 DEFAULT_HOOK_POINT = "ln_post"
 """the encoder's output: the one point that every runtime shows"""
 
