@@ -52,7 +52,7 @@ def test_saving_again_replaces_the_folder_whole(tiny_model: Whisper, folder: Pat
 
 
 def test_another_model_is_refused(folder: Path) -> None:
-    with pytest.raises(FingerprintError, match="fitted on another encoder.*whisper-steer fit"):
+    with pytest.raises(FingerprintError, match=r"fitted on another encoder.*whisper-steer fit"):
         Artifact.load(folder).check("sha256:" + "0" * 64)
 
 

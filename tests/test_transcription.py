@@ -145,21 +145,18 @@ def test_the_model_is_not_changed(tiny_model: Whisper, audio: np.ndarray) -> Non
 
 def test_the_drop_in_has_every_public_name_of_whisper() -> None:
     names = [
-        n
-        for n in (
-            "load_model",
-            "transcribe",
-            "available_models",
-            "load_audio",
-            "pad_or_trim",
-            "decode",
-            "log_mel_spectrogram",
-            "detect_language",
-            "DecodingOptions",
-            "DecodingResult",
-            "Whisper",
-            "ModelDimensions",
-        )
+        "load_model",
+        "transcribe",
+        "available_models",
+        "load_audio",
+        "pad_or_trim",
+        "decode",
+        "log_mel_spectrogram",
+        "detect_language",
+        "DecodingOptions",
+        "DecodingResult",
+        "Whisper",
+        "ModelDimensions",
     ]
     for name in names:
         assert callable(getattr(whisper_steer, name)), name
