@@ -25,9 +25,10 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from .errors import DataError, MissingPackageError
-from .synthetic import GENERATORS, generate
-from .synthetic_speech import SR, Audio, plan_speech, say
+from whisper_steer.errors import DataError, MissingPackageError
+from whisper_steer.fit.clips import Kind, Split
+from whisper_steer.synthetic import GENERATORS, generate
+from whisper_steer.synthetic_speech import SR, Audio, plan_speech, say
 
 FOLDER = Path(__file__).parent / "assets" / "calibration"
 MINUTES = {"fit": 31.0, "choose": 13.0}
@@ -49,11 +50,11 @@ CHOOSE_ONLY_SOUNDS = (
 class Clip:
     samples: Audio
     """(n,) at 16 kHz"""
-    kind: str
+    kind: Kind
     """speech or nonspeech"""
     group: str
     """speaker (engine and variant) or sound"""
-    split: str
+    split: Split
     """fit or choose"""
     text: str | None = None
     """what is said, as it was given to the synthesiser"""
