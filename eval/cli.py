@@ -105,9 +105,7 @@ def benchmark(
     click.echo(report.headline(built))
     click.echo("\n".join(["", *map(str, written)]))
     if old is not None:
-        text = compare.compare(old, built)
-        (out / "compare.md").write_text(text, encoding="utf-8")
-        click.echo(text)
+        click.echo(compare.compare(old, built))
     checked = compare.check_bars(built, list(bars))
     for bar, value, holds in checked:
         click.echo(

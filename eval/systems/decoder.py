@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import Whisper
+from whisper.tokenizer import get_tokenizer
 
 from ..fits import Bank, threshold_for
 from ..session import Session
@@ -48,7 +49,7 @@ class EndOfTextBias(DecoderEdit):
 
     @contextmanager
     def editing(self, session: Session) -> Iterator[None]:
-        end = 50256 if not session.model.is_multilingual else 50257
+        end = get_tokenizer(session.model.is_multilingual).eot
 
         def add(_module: nn.Module, _inputs: object, logits: Tensor) -> Tensor:
             logits[..., end] += self.bias

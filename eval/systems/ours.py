@@ -38,7 +38,7 @@ class Ours(System):
     stage = "gate"
     uses_artifact = True
     mode: ClassVar[Mode] = "skip"
-    steering: Steering
+    steering: SessionSteering
 
     @classmethod
     def available(cls, session: Session) -> str | None:
@@ -54,6 +54,7 @@ class Ours(System):
     def transcribe(self, session: Session, audio: Audio) -> Output:
         session.start()
         started = time.perf_counter()
+        self.steering.session = session
         with session.store_decodings():
             result = whisper_steer.transcribe(
                 session.model, audio, steering=self.steering, **{**session.options, **self.options}
