@@ -98,10 +98,33 @@ STOCK: list[tuple[str, Any, Any, str]] = [
 ]
 """(name and short name, type, default, help)"""
 
+COMPUTE_TYPES = click.Choice(
+    ["default", "auto", "int8", "int8_float32", "int8_float16", "int16", "float16", "float32", "bfloat16"]
+)
+
+RUNTIMES: list[tuple[str, Any, Any, str]] = [
+    ("backend", click.Choice(["openai", "faster", "transformers"]), "openai", "What runs the model."),
+    ("compute_type", COMPUTE_TYPES, None, "Not with openai: number format.  [default: the backend's]"),
+    ("batched", bool, False, "With faster: decode several windows at once."),
+    ("batch_size", click.IntRange(min=1), 8, "With batched: how many."),
+    ("vad_filter", bool, None, "With faster: cut with Silero first.  [default: only with batched]"),
+    ("local_files_only", bool, False, "With faster: download nothing."),
+]
+"""those that openai-whisper's command has not; named as whisper-ctranslate2 names them"""
+
+
+def runtime_options(function: F) -> F:
+    """Decorate a click command with all of `RUNTIMES`."""
+    return _decorated(function, RUNTIMES)
+
 
 def stock_options(function: F) -> F:
     """Decorate a click command with all of `STOCK`."""
-    for names, kind, default, text in reversed(STOCK):
+    return _decorated(function, STOCK)
+
+
+def _decorated(function: F, table: list[tuple[str, Any, Any, str]]) -> F:
+    for names, kind, default, text in reversed(table):
         name, *short = names.split()
         shown = default is not None
         function = click.option(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from whisper_steer.cli import describe
-from whisper_steer.cli.options import stock_options, underscored
+from whisper_steer.cli.options import RUNTIMES, runtime_options, stock_options, underscored
 from whisper_steer.errors import ArtifactError, WhisperSteerError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
     "--max_suppressed_speech", type=SHARE, help="Share of speech windows at risk.  [default: 0.005]"
 )
 @click.option("--auto_fit", is_flag=True, help="Fit steering, once, for a checkpoint that has none.")
+@runtime_options
 @stock_options
 @click.pass_context
 def transcribe(
@@ -51,6 +54,7 @@ def transcribe(
     method: str | None,
     max_suppressed_speech: float | None,
     auto_fit: bool,
+    backend: str,
     **options: Any,
 ) -> None:
     """Write down what is said in each AUDIO, and nothing where nobody speaks.
@@ -66,28 +70,30 @@ def transcribe(
         raise click.UsageError("--mode, --method, --max_suppressed_speech and --auto_fit need steering")
     if method and mode != "steer":
         raise click.UsageError("--method needs --mode steer")
+    runtime = _runtime(backend, options, auto_fit)
 
     from tqdm import tqdm
 
     from whisper_steer.output import write_outputs
-    from whisper_steer.transcription import prepare
-    from whisper_steer.transcription import transcribe as run
 
     output_dir, output_format = options.pop("output_dir"), options.pop("output_format")
     Path(output_dir).mkdir(parents=True, exist_ok=True)
-    model_name = options.pop("model")
-    model = _load(model_name, options)
-    ready = None
+    steered: dict[str, Any] = {"steering": None}
     if steering != "none" and mode != "off":
-        if steering == "auto":
-            _require_artifact(model, model_name, auto_fit)
-        ready = prepare(
-            model, steering, mode=mode, method=method, max_suppressed_speech=max_suppressed_speech
-        )
+        steered = {
+            "steering": steering,
+            "mode": mode,
+            "method": method,
+            "max_suppressed_speech": max_suppressed_speech,
+        }
+    if backend == "openai":
+        run = _with_openai(options, steered, auto_fit)
+    else:
+        run = _with_backend(backend, runtime, options, steered)
     skipped = 0
     for source in tqdm(audio, unit="file", disable=len(audio) == 1 or options["verbose"]):
         try:
-            result = run(model, source, steering=ready, **options)
+            result = run(source, **options)
             write_outputs(result, names[source], output_dir, output_format, **layout)
             if options["verbose"]:
                 _say_what_steering_did(source, result)
@@ -133,19 +139,55 @@ def _layout(options: dict[str, Any]) -> dict[str, Any]:
     return layout
 
 
-def _load(name: str, options: dict[str, Any]) -> Whisper:
-    """Load the model and make of the command's options those of `transcribe`, as openai-whisper's command does."""
-    import numpy as np
+def _runtime(backend: str, options: dict[str, Any], auto_fit: bool) -> dict[str, Any]:
+    """Take the options of other runtimes out; refuse those that do not go with this one."""
+    runtime = {name: options.pop(name) for name, *_ in RUNTIMES[1:]}
+    used = [name for name, _, default, _ in RUNTIMES[1:] if runtime[name] != default]
+    if backend == "openai" and used:
+        raise click.UsageError(f"--{used[0]} does not go with --backend openai")
+    if backend != "openai" and auto_fit:
+        raise click.UsageError("--auto_fit goes with --backend openai; other backends find what it made")
+    return runtime
+
+
+def _with_openai(options: dict[str, Any], steered: dict[str, Any], auto_fit: bool) -> Callable[..., Any]:
+    """Load model and steering; returns `transcribe` for them."""
     import torch
 
     from whisper_steer.models import load_model
+    from whisper_steer.transcription import prepare, transcribe
 
     if threads := options.pop("threads"):
         torch.set_num_threads(threads)
+    name = options.pop("model")
     model = load_model(name, options.pop("device"), options.pop("model_dir"))
     if model.device.type == "cpu":
         options["fp16"] = False
-    if not model.is_multilingual:
+    _settle_decoding(options, name, model.is_multilingual)
+    if steered["steering"] == "auto":
+        _require_artifact(model, name, auto_fit)
+    return partial(transcribe, model, steering=prepare(model, **steered))
+
+
+def _with_backend(
+    backend: str, runtime: dict[str, Any], options: dict[str, Any], steered: dict[str, Any]
+) -> Callable[..., Any]:
+    """Load another runtime with model and steering; returns its ``transcribe``."""
+    from whisper_steer.backends import BACKENDS, refuse_missing
+
+    refuse_missing(backend, options)
+    name = options.pop("model")
+    where = {key: options.pop(key) for key in ("device", "model_dir", "threads")}
+    loaded = BACKENDS[backend](name, steering=steered, **where, **runtime)
+    _settle_decoding(options, name, loaded.is_multilingual)
+    return loaded.transcribe
+
+
+def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) -> None:
+    """Make of the command's options those of `transcribe`, as openai-whisper's command does."""
+    import numpy as np
+
+    if not is_multilingual:
         if options["language"] is not None and options["language"].lower() not in ("en", "english"):
             click.echo(
                 f"Note: {name} knows English only; --language {options['language']} is ignored", err=True
@@ -154,7 +196,6 @@ def _load(name: str, options: dict[str, Any]) -> Whisper:
     temperature, step = options["temperature"], options.pop("temperature_increment_on_fallback")
     if step is not None and temperature <= 1.0:
         options["temperature"] = tuple(np.arange(temperature, 1.0 + 1e-6, step).tolist())
-    return model
 
 
 def _require_artifact(model: Whisper, name: str, auto_fit: bool) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from whisper.model import AudioEncoder, Whisper
 
 from whisper_steer.errors import ModelError
-from whisper_steer.formats.hf import import_transformers, save_hf
+from whisper_steer.formats.hf import import_transformers, quiet, save_hf
 from whisper_steer.models import weights_fingerprint
 
 BINARY_VERSION = 6
@@ -61,7 +61,8 @@ def save_ct2(model: Whisper, folder: Path, quantization: str | None = "float16")
         converter = TransformersConverter(
             scratch, copy_files=["tokenizer.json", "preprocessor_config.json"], load_as_float16=True
         )
-        converter.convert(str(folder), quantization=quantization, force=True)
+        with quiet():
+            converter.convert(str(folder), quantization=quantization, force=True)
 
 
 def load_encoder(folder: str | Path) -> AudioEncoder:

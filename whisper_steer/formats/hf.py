@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,19 @@ def import_transformers() -> Any:
             "this needs the package transformers: pip install 'whisper-steer[transformers]'"
         ) from None
     return transformers
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of transformers, which a small file on disk does not need."""
+    logging = import_transformers().utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def build_hf(model: Whisper) -> WhisperForConditionalGeneration:
@@ -63,7 +78,8 @@ def save_hf(model: Whisper, folder: Path) -> None:
     """Write the folder that ``from_pretrained`` and the speech recognition pipeline load: weights in fp16."""
     transformers = import_transformers()
     converted: Any = build_hf(model)
-    converted.half().save_pretrained(folder)
+    with quiet():
+        converted.half().save_pretrained(folder)
     save_tokenizer(model, folder)
     transformers.WhisperFeatureExtractor(feature_size=model.dims.n_mels).save_pretrained(folder)
 
