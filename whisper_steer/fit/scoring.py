@@ -22,6 +22,7 @@ from whisper_steer.hooks import hook_points
 from whisper_steer.sae import SAE
 
 FRAMES_PER_WINDOW = 40
+MOST_WINDOWS = 300
 
 
 @dataclass
@@ -67,9 +68,10 @@ def detection_scores(sae: SAE, activations: Activations, seed: int = 0) -> Laten
     """Scores that need no decoder."""
     rng = np.random.default_rng(seed)
     frames, is_speech, tops = [], [], []
-    for i, labels in enumerate(tqdm(activations.labels, desc="scoring latents", unit="window")):
-        z = sae.encode(activations.frames(i))
-        tops.append(torch.nn.functional.avg_pool1d(z.T[None], 10, 5)[0].amax(dim=1))
+    chosen_windows = np.sort(rng.permutation(len(activations.labels))[:MOST_WINDOWS])
+    for i in tqdm(chosen_windows, desc="scoring latents", unit="window"):
+        labels, z = activations.labels[i], sae.encode(activations.frames(int(i)))
+        tops.append(z.reshape(-1, 10, z.shape[-1]).mean(dim=1).amax(dim=0))
         for label in (SPEECH, NONSPEECH):
             content = np.flatnonzero((labels == label) & (np.arange(len(labels)) < activations.content[i]))
             chosen = rng.permutation(content)[:FRAMES_PER_WINDOW]
@@ -79,7 +81,7 @@ def detection_scores(sae: SAE, activations: Activations, seed: int = 0) -> Laten
     active = (z > 0).float()
     return LatentScores(
         frame_auroc=auroc(z, speech),
-        window_auroc=auroc(torch.stack(tops), torch.from_numpy(activations.speech)),
+        window_auroc=auroc(torch.stack(tops), torch.from_numpy(activations.speech[chosen_windows])),
         speech_mean=z[speech].mean(dim=0),
         nonspeech_mean=z[~speech].mean(dim=0),
         typical=z.sum(dim=0) / active.sum(dim=0).clamp_min(1),
