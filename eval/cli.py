@@ -45,6 +45,7 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--bars", multiple=True, help="SYSTEM:METRIC<=VALUE, repeatable; exit code 1 where one is broken."
 )
+@click.option("--minutes", type=click.FloatRange(0), help="Stop after that long and report what is finished.")
 @click.option(
     "--cost",
     "cost_rounds",
@@ -62,6 +63,7 @@ def benchmark(
     cache: Path | None,
     compare_with: Path | None,
     bars: tuple[str, ...],
+    minutes: float | None,
     cost_rounds: int,
     embed: int,
     listing: bool,
@@ -86,7 +88,7 @@ def benchmark(
     config = RunConfig(**changes) if config_file is None else RunConfig.from_file(config_file, **changes)
     old = None if compare_with is None else results.read(compare_with)
     compare.check_bars(EMPTY, list(bars))
-    done = runner.run(config, out, cache)
+    done = runner.run(config, out, cache, minutes)
     cost = None
     if cost_rounds:
         from .cost import measure

@@ -35,6 +35,10 @@ def heading(results: dict[str, Any]) -> str:
         "Brackets are 95 % intervals: Wilson for shares; bootstrap over speakers or recordings for F, D, C, WER.",
         f"Files that could not be read, left out of every figure: {len(files)}.",
     ]
+    if results["unfinished"]:
+        lines.append(
+            f"**Unfinished: {results['unfinished']} clips are still to do; the same command goes on.**"
+        )
     lines += [f"- `{each['clip']}`: {each['error']}" for each in files[:20]]
     lines += [f"Failures of {name}: {n} clips." for name, n in results["failures"].items()]
     lines += [f"Left out: {name} ({reason})." for name, reason in results["left_out"].items()]

@@ -51,6 +51,7 @@ def build(run: Run, cost: list[dict[str, Any]] | None = None) -> dict[str, Any]:
             for s in run.systems
         ],
         "left_out": run.left_out,
+        "unfinished": run.unfinished,
         "broken_files": [{"clip": r["clip"], "error": r["error"]} for r in broken],
         "failures": dict(failed),
         "clips": clips,

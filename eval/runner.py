@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,8 @@ class Run:
     config: RunConfig
     session: Session
     clips: list[Clip]
+    unfinished: int
+    """clips that --minutes left no time for"""
     systems: list[System]
     left_out: dict[str, str]
     """system -> why it could not run"""
@@ -48,8 +52,11 @@ class Run:
     records: list[dict[str, Any]]
 
 
-def run(config: RunConfig, out: Path, cache: Path | None = None) -> Run:
-    """Run what ``config`` describes in folder ``out``, or finish it there. Raises the package's errors."""
+def run(config: RunConfig, out: Path, cache: Path | None = None, minutes: float | None = None) -> Run:
+    """Run what ``config`` describes in folder ``out``, or finish it there. Raises the package's errors.
+
+    ``minutes``: stop transcribing then; the run holds the clips that are finished, and can be resumed.
+    """
     wanted = choose_systems(config.systems)
     names = conditions.parse(config.conditions)
     data = [clip for spec in config.data for clip in load(spec)]
@@ -72,9 +79,12 @@ def run(config: RunConfig, out: Path, cache: Path | None = None) -> Run:
     session.batch = [system for system in systems if isinstance(system, EncoderEdit)]
     for name, reason in left_out.items():
         click.echo(f"left out: {name} ({reason})", err=True)
-    records = transcribe_all(session, systems, clips, out / RECORDS)
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    finished, records = transcribe_all(session, systems, clips, out / RECORDS, deadline)
     store.close()
-    return Run(run_id, config, session, clips, systems, left_out, fits, records)
+    return Run(
+        run_id, config, session, finished, len(clips) - len(finished), systems, left_out, fits, records
+    )
 
 
 def select(data: list[Clip], names: list[str], config: RunConfig) -> list[Clip]:
@@ -108,23 +118,37 @@ def claim(out: Path, run_id: str, config: RunConfig) -> None:
 
 
 def transcribe_all(
-    session: Session, systems: list[System], clips: list[Clip], path: Path
-) -> list[dict[str, Any]]:
-    """Do what is missing in ``path``; returns all records of these clips and systems, in their order."""
+    session: Session, systems: list[System], clips: list[Clip], path: Path, deadline: float | None = None
+) -> tuple[list[Clip], list[dict[str, Any]]]:
+    """Do what is missing in ``path``; returns the clips that are finished and their records, in order."""
     done = {(r["clip"], r.get("system")): r for r in read_records(path)}
 
     def complete(clip: Clip) -> bool:
         return (clip.id, None) in done or all((clip.id, system.name) in done for system in systems)
 
-    missing = [clip for clip in clips if not complete(clip)]
+    missing = [clip for clip in in_turns(clips) if not complete(clip)]
     with path.open("a", encoding="utf-8") as file:
         for clip in tqdm(missing, desc=f"{len(systems)} systems", unit="clip"):
+            if deadline is not None and time.monotonic() > deadline:
+                break
             for record in transcribe_clip(session, systems, clip, done):
                 file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
                 file.flush()
                 done[record["clip"], record.get("system")] = record
-    keys = [(clip.id, name) for clip in clips for name in (None, *(system.name for system in systems))]
-    return [done[key] for key in keys if key in done]
+    finished = [clip for clip in clips if complete(clip)]
+    keys = [(clip.id, name) for clip in finished for name in (None, *(system.name for system in systems))]
+    return finished, [done[key] for key in keys if key in done]
+
+
+def in_turns(clips: list[Clip]) -> list[Clip]:
+    """One clip of each data set and condition in turn, so that an unfinished run is a balanced one."""
+    seen: Counter[tuple[str, bool, str]] = Counter()
+    ranks = []
+    for clip in clips:
+        stratum = (clip.dataset, clip.voice, clip.condition)
+        ranks.append(seen[stratum])
+        seen[stratum] += 1
+    return [clip for _, clip in sorted(zip(ranks, clips, strict=True), key=lambda pair: pair[0])]
 
 
 def transcribe_clip(session: Session, systems: list[System], clip: Clip, done: Any) -> Any:

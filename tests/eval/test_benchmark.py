@@ -78,6 +78,24 @@ def test_finished_work_is_never_repeated(base: dict[str, Any], monkeypatch: pyte
     assert invoke(base["options"], "--systems", FAST, "--out", base["run"]).exit_code == 0
 
 
+def test_a_run_out_of_time_reports_what_it_has_and_goes_on(base: dict[str, Any], tmp_path: Path) -> None:
+    options = [*base["options"], "--systems", FAST, "--out", str(tmp_path / "short")]
+    invoke(options, "--minutes", "0")
+    short = results(tmp_path / "short")
+    assert short["unfinished"] == 6
+    assert short["clips"] == []
+    invoke(options)
+    assert results(tmp_path / "short") == results(base["run"])
+
+
+def test_an_unfinished_run_is_a_balanced_one(tmp_path: Path) -> None:
+    from whisper_steer.eval.data import load
+
+    clips = load(f"manifest:{corpus(tmp_path)}")
+    assert {clip.kind for clip in runner.in_turns(clips)[:2]} == {"speech", "nonspeech"}
+    assert {clip.id for clip in runner.in_turns(clips)} == {clip.id for clip in clips}
+
+
 def test_a_folder_with_another_run_is_left_alone(base: dict[str, Any]) -> None:
     from whisper_steer.errors import UsageError
 
