@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 from tqdm import tqdm
 from whisper.model import Whisper
@@ -47,41 +48,37 @@ class LatentScores:
 
 def auroc(values: Tensor, positive: Tensor) -> Tensor:
     """Area under the ROC curve of each column of (n, m) for a bool target (n,), ties counted half."""
-    order, ranks = values.sort(dim=0), torch.empty_like(values)
-    position = torch.arange(1, len(values) + 1, dtype=values.dtype)[:, None].expand_as(values).contiguous()
-    ranks.scatter_(0, order.indices, _mid_ranks(order.values, position))
-    n_positive = positive.sum()
-    n_negative = len(values) - n_positive
-    rank_sum = ranks[positive].sum(dim=0)
-    return (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
-
-
-def _mid_ranks(ordered: Tensor, position: Tensor) -> Tensor:
-    """Ranks of sorted columns with ties at their mean: of all columns only zeros tie in number, so only they."""
-    zeros = ordered == 0
-    count = zeros.sum(dim=0, keepdim=True)
-    return torch.where(zeros, (count + 1) / 2, position)
+    chosen = positive.numpy()
+    sums = [rankdata(part.numpy(), axis=0)[chosen].sum(axis=0) for part in values.split(512, dim=1)]
+    n_positive = int(chosen.sum())
+    above = torch.from_numpy(np.concatenate(sums)) - n_positive * (n_positive + 1) / 2
+    return (above / (n_positive * (len(values) - n_positive))).float()
 
 
 @torch.no_grad()
 def detection_scores(sae: SAE, activations: Activations, seed: int = 0) -> LatentScores:
     """Scores that need no decoder."""
     rng = np.random.default_rng(seed)
-    frames, is_speech, tops = [], [], []
     chosen_windows = np.sort(rng.permutation(len(activations.labels))[:MOST_WINDOWS])
-    for i in tqdm(chosen_windows, desc="scoring latents", unit="window"):
-        labels, z = activations.labels[i], sae.encode(activations.frames(int(i)))
-        tops.append(z.reshape(-1, 10, z.shape[-1]).mean(dim=1).amax(dim=0))
+    # Filled in place: keeping small slices of large temporary tensors would fragment memory into gigabytes.
+    sample = torch.empty(2 * FRAMES_PER_WINDOW * len(chosen_windows), sae.config.n_latents)
+    is_speech = torch.empty(len(sample), dtype=torch.bool)
+    tops = torch.empty(len(chosen_windows), sae.config.n_latents)
+    n = 0
+    for row, i in enumerate(tqdm(chosen_windows, desc="scoring latents", unit="window")):
+        labels, encoded = activations.labels[i], sae.encode(activations.frames(int(i)))
+        tops[row] = encoded.reshape(-1, 10, encoded.shape[-1]).mean(dim=1).amax(dim=0)
         for label in (SPEECH, NONSPEECH):
             content = np.flatnonzero((labels == label) & (np.arange(len(labels)) < activations.content[i]))
             chosen = rng.permutation(content)[:FRAMES_PER_WINDOW]
-            frames.append(z[chosen])
-            is_speech.append(torch.full((len(chosen),), label == SPEECH))
-    z, speech = torch.cat(frames), torch.cat(is_speech)
+            sample[n : n + len(chosen)] = encoded[chosen]
+            is_speech[n : n + len(chosen)] = label == SPEECH
+            n += len(chosen)
+    z, speech = sample[:n], is_speech[:n]
     active = (z > 0).float()
     return LatentScores(
         frame_auroc=auroc(z, speech),
-        window_auroc=auroc(torch.stack(tops), torch.from_numpy(activations.speech[chosen_windows])),
+        window_auroc=auroc(tops, torch.from_numpy(activations.speech[chosen_windows])),
         speech_mean=z[speech].mean(dim=0),
         nonspeech_mean=z[~speech].mean(dim=0),
         typical=z.sum(dim=0) / active.sum(dim=0).clamp_min(1),
