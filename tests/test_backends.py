@@ -24,6 +24,7 @@ from whisper_steer.transcription import transcribe
 
 pytest.importorskip("transformers")
 
+END = 50256
 BACKENDS = ["openai", "faster", "transformers"]
 QUICK = ["--temperature_increment_on_fallback", "None", "--logprob_threshold", "None", "--verbose", "False"]
 QUICK += ["--compression_ratio_threshold", "None", "--no_speech_threshold", "None", "--beam_size", "1"]
@@ -32,13 +33,19 @@ QUICK += ["--condition_on_previous_text", "False"]
 
 @pytest.fixture(scope="module")
 def long_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random checkpoint with room for the 448 tokens that faster-whisper takes for granted."""
+    """A random checkpoint that ends after ten tokens, with room for the 448 that faster-whisper takes for granted."""
     dims = replace(TINY, n_text_ctx=448)
     generator = torch.random.manual_seed(0)
     model = Whisper(dims)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0.0, 0.2, generator=generator)
+        model.decoder.positional_embedding[:, 0] = -50.0
+        model.decoder.positional_embedding[10:, 0] = 50.0
+        model.decoder.token_embedding.weight[:, 0] = 0.0
+        model.decoder.token_embedding.weight[END] = 0.0
+        model.decoder.token_embedding.weight[END, 0] = 20.0
+        model.decoder.ln.weight[0] = 1.0
     path = tmp_path_factory.mktemp("models") / "tiny-long.pt"
     torch.save({"dims": asdict(dims), "model_state_dict": model.half().state_dict()}, path)
     return path
@@ -103,8 +110,7 @@ def test_three_backends_agree(long_path: Path, artifact: Path, recording: Path, 
     evidence = {name: [w["evidence"] for w in each["steering"]["windows"]] for name, each in results.items()}
     for name in ("faster", "transformers"):
         assert evidence[name][0] == pytest.approx(evidence["openai"][0], abs=2e-3)
-        common = min(60, len(stock["text"]))  # then each stops a babbling decoder at a length of its own
-        assert common > 20 and results[name]["text"][:common] == stock["text"][:common]
+        assert results[name]["text"] == stock["text"] != ""
         assert results[name]["segments"][0]["start"] == pytest.approx(stock["segments"][0]["start"], abs=0.02)
         assert results[name]["segments"][0]["steering"]["action"] == "untouched"
 
