@@ -22,6 +22,7 @@ COMMANDS = {
     "inspect": ("whisper_steer.cli.inspect:inspect", "Show what a steering artifact is."),
     "models": ("whisper_steer.cli.models:models", "List checkpoints and where steering exists for them."),
     "export": ("whisper_steer.cli.export:export", "Bake steering into a checkpoint."),
+    "check-gate": ("whisper_steer.eval.gate_check:check_gate", "Judge your own recordings by a gate."),
     "benchmark": (
         "whisper_steer.eval.cli:benchmark",
         "Measure false speech and lost speech against other systems.",

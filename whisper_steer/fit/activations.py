@@ -13,8 +13,9 @@ import torch
 import whisper
 from torch import Tensor, nn
 from tqdm import tqdm
+from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES
 
-from whisper_steer.fit.windows import FRAMES, Window
+from whisper_steer.fit.windows import FRAME_SAMPLES, FRAMES, Window
 from whisper_steer.hooks import read_activations
 
 WINDOWS_PER_PASS = 2
@@ -46,6 +47,15 @@ class Activations:
         return np.argwhere(keep)
 
 
+def log_mel(audio: np.ndarray, n_mels: int) -> Tensor:
+    """One window (n_mels, 3000) of at most 30 s, as `whisper.transcribe` makes a recording's last window.
+
+    What lies behind the audio is 0 in the log-mel, which is not what the log-mel of silence is.
+    """
+    mel = whisper.log_mel_spectrogram(audio[:N_SAMPLES], n_mels, padding=N_SAMPLES)
+    return whisper.pad_or_trim(mel[:, : min(len(audio), N_SAMPLES) // HOP_LENGTH], N_FRAMES)
+
+
 def record(
     encoder: nn.Module, windows: Iterable[Window], n: int, point: str, n_mels: int, folder: Path, label: str
 ) -> Activations:
@@ -66,7 +76,7 @@ def record(
     batch: list[tuple[int, Window]] = []
 
     def run() -> None:
-        mels = torch.stack([whisper.log_mel_spectrogram(w.samples, n_mels) for _, w in batch])
+        mels = torch.stack([log_mel(w.samples[: w.content * FRAME_SAMPLES], n_mels) for _, w in batch])
         hidden = read_activations(encoder, mels.to(parameter.device, parameter.dtype), [point])[point]
         for (index, window), activation in zip(batch, hidden.half().cpu().numpy(), strict=True):
             arrays["hidden"][index], arrays["labels"][index] = activation, window.labels

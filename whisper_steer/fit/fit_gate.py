@@ -19,6 +19,8 @@ from whisper_steer.gate import Gate, moving_mean
 from whisper_steer.sae import Latents, normalise
 
 FRAMES_FOR_REGRESSION = 120_000
+PADDING_SHARE = 0.1
+"""of the frames behind the audio that may be drawn"""
 
 
 def fit_gate(activations: Activations, mean: Tensor, latents: Latents | None, seed: int = 0) -> Gate:
@@ -54,7 +56,9 @@ def _sample(
     for label in (SPEECH, NONSPEECH):
         holders = np.flatnonzero((activations.labels == label).any(axis=1))
         for i in holders:
-            position = np.flatnonzero(activations.labels[i] == label)
+            wanted_frames = activations.labels[i] == label
+            padding = np.arange(wanted_frames.size) >= activations.content[i]
+            position = np.flatnonzero(wanted_frames & ~(padding & (rng.random(padding.size) > PADDING_SHARE)))
             chosen = rng.permutation(position)[: max(1, wanted // len(holders))]
             features.append(_features(activations.frames(int(i))[np.sort(chosen)], mean, latents).numpy())
             targets.append(np.full(len(chosen), label))

@@ -1,8 +1,8 @@
 """30 s windows made from clips, with a label for every encoder frame: what the gate and the SAE learn from.
 
 Speech windows hold one clip or several, as recorded, in noise, far away, or through a narrow band; their frame
-labels come from Silero VAD on the clean clip, so that they stay right at -5 dB. Non-speech windows hold one clip
-padded with silence, as Whisper pads, or several that fill the window.
+labels come from Silero VAD on the clean clip, so that they stay right at -5 dB. Non-speech windows hold one clip, or
+several that fill the window.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ SHORT_CLIP = 2 * SAMPLE_RATE
 UNKNOWN_MARGIN = 10
 """frames next to speech that are labelled neither way: the encoder looks around"""
 CONDITIONS = {"as recorded": 0.30, "noise": 0.45, "quiet": 0.15, "band": 0.10}
+
+GOES_ON = 0.3
+"""share of the windows behind whose audio the recording goes on in silence; behind the others it ends"""
 
 
 @dataclass
@@ -105,6 +108,8 @@ def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.
         audio *= 10 ** (rng.uniform(-55, -15) / 20)
     elif condition == "band":
         audio = band_limit(audio, rng)
+    if rng.random() < GOES_ON:
+        end = N_SAMPLES
     return Window(_peak_safe(audio), labels, "speech", condition, _frames(end))
 
 
@@ -121,6 +126,8 @@ def nonspeech_window(noise: Iterator[Clip], rng: np.random.Generator) -> Window:
             break
     if rng.random() < 0.4:
         audio *= 10 ** (rng.uniform(-40, 0) / 20)
+    if rng.random() < GOES_ON:
+        position = N_SAMPLES
     return Window(
         _peak_safe(audio), np.full(FRAMES, NONSPEECH, np.int8), "nonspeech", "as recorded", _frames(position)
     )

@@ -1,0 +1,159 @@
+"""``whisper-steer check-gate``: does the gate keep its promise on your recordings, and what does it let through?
+
+The encoder and the gate run, nothing is decoded. A suppressed speech clip comes out empty in mode "skip"; one that is
+not suppressed keeps stock's activations to the bit, so stock's tokens. Non-speech that is let through gets whatever
+text stock writes. Silero VAD, at faster-whisper's defaults, judges the same clips.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from tqdm import tqdm
+from whisper.audio import N_SAMPLES
+from whisper.model import AudioEncoder
+
+from whisper_steer.artifact import find, resolve
+from whisper_steer.errors import ArtifactError, AudioError
+from whisper_steer.fit.activations import log_mel
+from whisper_steer.fit.clips import Clip, from_manifest
+from whisper_steer.fit.windows import mix, spoken_frames
+from whisper_steer.models import encoder_fingerprint, load_encoder, load_model
+from whisper_steer.steering import Steering
+
+from .intervals import wilson
+
+HARD = ("10 dB", "0 dB", "-5 dB", "-30 dB level")
+
+
+@click.command(name="check-gate")
+@click.argument("model")
+@click.option("--manifest", type=click.Path(path_type=Path), required=True, help="JSONL of clips.")
+@click.option("--steering", default="auto", show_default=True, help="auto, or an artifact's folder or name.")
+@click.option("--split", default="test", show_default=True, help="Which split of the manifest to judge.")
+@click.option("--hard", default=250, show_default=True, help="Speech clips in each hard condition.")
+@click.option("--max-suppressed-speech", type=float, help="The promise.  [default: 0.005]")
+@click.option("--encoder-only", is_flag=True, help="MODEL is a file with an encoder and no decoder.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Also write every clip's evidence to this JSON.")
+def check_gate(
+    model: str,
+    manifest: Path,
+    steering: str,
+    split: str,
+    hard: int,
+    max_suppressed_speech: float | None,
+    encoder_only: bool,
+    seed: int,
+    out: Path | None,
+) -> None:
+    """Judge the clips of a manifest by the gate of MODEL's steering, and by Silero VAD."""
+    encoder = load_encoder(model) if encoder_only else load_model(model).encoder
+    fingerprint = encoder_fingerprint(encoder)
+    path = find(fingerprint) if steering == "auto" else resolve(steering)
+    if path is None:
+        raise ArtifactError(f"no steering ships for {model}; make one with: whisper-steer fit {model}")
+    chosen = Steering(path, max_suppressed_speech=max_suppressed_speech)
+    chosen.artifact.check(fingerprint)
+    clips = [c for c in from_manifest(manifest) if c.split == split]
+    judged = list(judge(encoder, chosen, clips, hard, seed))
+    if out is not None:
+        scratch = out.with_name(f".{out.name}.tmp")
+        scratch.write_text(json.dumps({"steering": chosen.describe(), "clips": judged}))
+        os.replace(scratch, out)
+    click.echo(table(judged, chosen.threshold))
+
+
+def judge(
+    encoder: AudioEncoder, steering: Steering, clips: list[Clip], hard: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """One row a clip and condition: its data set, evidence, and whether gate and Silero find speech."""
+    device = next(encoder.parameters()).device
+    for condition, clip, samples in tqdm(list(conditions(clips, hard, seed)), unit="clip", desc="gate"):
+        try:
+            audio = samples() if callable(samples) else samples
+        except AudioError as error:
+            click.echo(f"Skipping {clip.source}: {error}", err=True)
+            continue
+        mel = log_mel(audio, encoder.conv1.in_channels).to(device)
+        _, (decision,) = steering.encode(encoder, mel[None])
+        yield {
+            "kind": "voice" if clip.voice else clip.kind,
+            "dataset": clip.dataset,
+            "label": clip.label,
+            "condition": condition,
+            "source": Path(str(clip.source)).name,
+            "evidence": decision.evidence,
+            "gate": decision.evidence >= steering.threshold,
+            "silero": silero_finds_speech(audio),
+        }
+
+
+def conditions(clips: list[Clip], hard: int, seed: int) -> Iterator[tuple[str, Clip, Any]]:
+    """Every clip as recorded; then a sample of the speech in noise of the same split, and 30 dB quieter."""
+    rng = np.random.default_rng(seed)
+    for clip in clips:
+        yield "as recorded", clip, clip.samples
+    speech = [c for c in clips if c.kind == "speech"]
+    noise = [c for c in clips if c.kind == "nonspeech" and not c.voice]
+    chosen = [speech[i] for i in rng.permutation(len(speech))[:hard]]
+    for condition in HARD:
+        for clip in chosen:
+            background = noise[int(rng.integers(len(noise)))] if noise else None
+            yield condition, clip, _degraded(clip, background, condition, int(rng.integers(2**31)))
+
+
+def _degraded(clip: Clip, noise: Clip | None, condition: str, seed: int) -> Any:
+    def make() -> np.ndarray:
+        speech = clip.samples()[:N_SAMPLES]
+        if condition.endswith("level") or noise is None:
+            return speech * np.float32(10 ** (-30 / 20))
+        background = noise.samples()
+        start = int(np.random.default_rng(seed).integers(max(1, len(background))))
+        background = np.resize(np.roll(background, -start), len(speech))
+        labels = np.where(spoken_frames(speech), 1, 0).astype(np.int8)
+        return mix(speech, background, float(condition.split()[0]), labels)
+
+    return make
+
+
+def silero_finds_speech(audio: np.ndarray) -> bool:
+    """Whether faster-whisper's VAD filter, at its defaults, keeps anything."""
+    from faster_whisper.vad import get_speech_timestamps
+
+    return bool(get_speech_timestamps(audio))
+
+
+def table(judged: list[dict[str, Any]], threshold: float) -> str:
+    """Markdown: per kind, data set and condition, what the gate and Silero get wrong, in %, with Wilson 95 %."""
+    lines = [
+        f"threshold {threshold:.2f}; suppressed: speech judged non-speech; let through: non-speech judged speech",
+        "",
+        "| clips | data set | condition | n | wrong | gate | Silero VAD |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kind, wrong in (("speech", "suppressed"), ("nonspeech", "let through"), ("voice", "let through")):
+        rows = [r for r in judged if r["kind"] == kind]
+        for condition in dict.fromkeys(r["condition"] for r in rows):
+            same = [r for r in rows if r["condition"] == condition]
+            names = ["all", *sorted({r["dataset"] for r in same})]
+            for name in names:
+                part = [r for r in same if name in ("all", r["dataset"])]
+                shares = [
+                    _share([r[system] == (kind != "speech") for r in part]) for system in ("gate", "silero")
+                ]
+                lines.append(
+                    f"| {kind} | {name} | {condition} | {len(part)} | {wrong} | {shares[0]} | {shares[1]} |"
+                )
+    return "\n".join(lines)
+
+
+def _share(wrong: list[bool]) -> str:
+    share = wilson(sum(wrong), len(wrong))
+    return f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]".replace("%", " %")
