@@ -1,0 +1,62 @@
+"""If these fail, a user who checks the gate on recordings of their own is told wrong shares."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
+from statsmodels.stats.proportion import proportion_confint
+from whisper.model import Whisper
+
+from whisper_steer.cli import main
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    rows = []
+    for kind, n in (("speech", 3), ("nonspeech", 2)):
+        for i in range(n):
+            soundfile.write(tmp_path / f"{kind}{i}.wav", rng.normal(size=16000) * 0.05, 16000)
+            rows.append(
+                {"path": f"{kind}{i}.wav", "kind": kind, "dataset": "d", "split": "test", "group": f"g{i}"}
+            )
+    (tmp_path / "broken.wav").write_text("no audio")
+    rows.append({**rows[0], "path": "broken.wav"})
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(("threshold", "suppressed", "through"), [(ALWAYS_OPEN, 3, 0), (ALWAYS_SHUT, 0, 2)])
+def test_shares_and_intervals_are_those_of_the_clips(
+    tiny_model: Whisper, tiny_path: Path, manifest: Path, threshold: float, suppressed: int, through: int
+) -> None:
+    folder = make_artifact(tiny_model.encoder, threshold=threshold).save(manifest.parent / "artifact")
+    out = manifest.parent / "judged.json"
+    arguments = ["check-gate", str(tiny_path), "--manifest", str(manifest), "--steering", str(folder)]
+    result = CliRunner().invoke(main, [*arguments, "--hard", "2", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    low, high = proportion_confint(suppressed, 3, method="wilson")
+    expected = f"| speech | all | as recorded | 3 | suppressed | {suppressed / 3:.1%} [{low:.1%}, {high:.1%}]"
+    assert expected.replace("%", " %") in result.output
+    assert (
+        f"| nonspeech | all | as recorded | 2 | let through | {through / 2:.1%}".replace("%", " %")
+        in result.output
+    )
+    rows = json.loads(out.read_text())["clips"]
+    assert len(rows) == 5 + 4 * 2  # the broken file is told and left out
+    assert {r["condition"] for r in rows} == {"as recorded", "10 dB", "0 dB", "-5 dB", "-30 dB level"}
+    assert "broken.wav" in result.output
+
+
+def test_no_artifact_names_the_remedy(
+    tiny_path: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path / "cache"))
+    result = CliRunner().invoke(main, ["check-gate", str(tiny_path), "--manifest", str(manifest)])
+    assert result.exit_code == 1
+    assert "whisper-steer fit" in result.output
