@@ -9,6 +9,9 @@ artifact's hook point decides the route:
   int8 model the features are PyTorch's, not the int8 encoder's.
 - a model into which steering was baked (``whisper-steer export``) needs neither, and runs in stock faster-whisper.
 
+whisperX takes such a model too: ``class Steered(WhisperModel, whisperx.asr.WhisperModel): pass``, then
+``whisperx.load_model(name, device, model=Steered(name, device=device))``.
+
 Either way windows without speech leave the batch, so they are never decoded: see `whisper_steer.steered_ct2`.
 """
 
