@@ -162,3 +162,21 @@ def test_a_missing_package_is_named(
         1,
         "Error: this needs the package transformers: pip install 'whisper-steer[transformers]'",
     )
+
+
+def test_nano_writes_the_same_everywhere(nano_path: Path, tmp_path: Path) -> None:
+    """Stock against stock: real words, on the digits of the demonstration."""
+    demo = nano_path.parent / "demo.flac"
+    if not demo.is_file():
+        pytest.skip("assets/demo.flac has not been made yet")
+    samples, rate = soundfile.read(demo, start=30 * 16000, frames=28 * 16000, dtype="float32")
+    soundfile.write(tmp_path / "mixed.wav", samples, rate)
+    texts = []
+    for backend in BACKENDS:
+        extra = [] if backend == "openai" else ["--compute_type", "float32"]
+        options = ["--model", "nano", "--steering", "none", "--backend", backend, *extra]
+        code, output = run(tmp_path / "mixed.wav", tmp_path / backend, *options)
+        assert code == 0, output
+        texts.append(written(tmp_path / backend)["text"].strip())
+    assert len(texts[0].split()) >= 5
+    assert texts[1:] == texts[:1] * 2
