@@ -65,7 +65,9 @@ class Artifact:
             folder.mkdir()
             save_file(_tensors(self), folder / TENSORS)
             if self.sae is not None:
-                save_file({k: v.half().contiguous() for k, v in self.sae.state_dict().items()}, folder / SAE_TENSORS)
+                save_file(
+                    {k: v.half().contiguous() for k, v in self.sae.state_dict().items()}, folder / SAE_TENSORS
+                )
             (folder / CARD).write_text(json.dumps(self.card(), indent=2) + "\n", encoding="utf-8")
             if path.exists():
                 os.replace(path, Path(scratch) / "previous")

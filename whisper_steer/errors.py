@@ -1,14 +1,14 @@
 """The one exception tree of the package; every message is one line that names the remedy.
 
-    WhisperSteerError          exit code 1
-    ├── UsageError             exit code 2: options that contradict each other, unknown names
-    ├── AudioError             a recording that cannot be read
-    ├── ModelError             a checkpoint that cannot be loaded or has the wrong shape
-    ├── ArtifactError          a steering artifact that is damaged, incomplete or of another schema
-    │   └── FingerprintError   a sound artifact, but fitted on another model
-    ├── DataError              a data set or manifest that is not laid out as expected
-    ├── FitError               data too poor, or too little, to fit what was asked
-    └── MissingPackageError    an optional package that is not installed
+WhisperSteerError          exit code 1
+├── UsageError             exit code 2: options that contradict each other, unknown names
+├── AudioError             a recording that cannot be read
+├── ModelError             a checkpoint that cannot be loaded or has the wrong shape
+├── ArtifactError          a steering artifact that is damaged, incomplete or of another schema
+│   └── FingerprintError   a sound artifact, but fitted on another model
+├── DataError              a data set or manifest that is not laid out as expected
+├── FitError               data too poor, or too little, to fit what was asked
+└── MissingPackageError    an optional package that is not installed
 """
 
 from __future__ import annotations
