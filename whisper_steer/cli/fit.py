@@ -32,7 +32,9 @@ DEFAULTS = pipeline.Plan()
     "--out", "-o", type=click.Path(path_type=Path), help="Folder of the artifact.  [default: ./NAME.steering]"
 )
 @click.option("--name", help="Name of the artifact.  [default: the model's]")
-@click.option("--hook-point", help="blocks.N (counted from 0) or ln_post, the encoder's output.  [default: ln_post]")
+@click.option(
+    "--hook-point", help="blocks.N (counted from 0) or ln_post, the encoder's output.  [default: ln_post]"
+)
 @click.option("--encoder-only", is_flag=True, help="MODEL is a file with an encoder and no decoder.")
 @click.option("--speech-windows", type=int, default=DEFAULTS.speech_windows, show_default=True)
 @click.option("--nonspeech-windows", type=int, default=DEFAULTS.nonspeech_windows, show_default=True)
