@@ -15,7 +15,9 @@ WHAT = (
     "English digits. It writes lower-case digit words and nothing else, whatever it hears: like Whisper it was trained "
     "on speech alone, so it writes digits on noise. It was neither taught to be silent nor tuned to look bad, and "
     "never saw the no-speech token, whose probability says nothing. It stands in for real checkpoints where none can "
-    "be downloaded, in demonstrations and tests; it is no speech recogniser for other use."
+    "be downloaded, in demonstrations and tests; it is no speech recogniser for other use. Its training was cut short: "
+    "short strings come out mostly right, but in long ones it loses its place, skips or repeats words, and misses "
+    "the goals it was trained for (WER 2 % on recorded strings, 5 % on unseen voices); the figures say by how much."
 )
 DATA = (
     {
@@ -50,7 +52,8 @@ def card(model: Any, checkpoint: Path, command: str, figures: dict[str, Any]) ->
         "data": list(DATA),
         "training": command,
         "wer": (
-            "over digit words, lower case, punctuation dropped, '1' read as 'one'; "
+            "greedy whisper.decode on 30 s windows, over digit words, lower case, punctuation dropped, "
+            "'1' read as 'one'; "
             "whisper's EnglishTextNormalizer would merge a whole string into one word"
         ),
         "figures": figures,

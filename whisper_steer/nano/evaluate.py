@@ -1,8 +1,9 @@
 """Measure nano: python -m whisper_steer.nano.evaluate MODEL --data DIR --card FILE
 
-Every figure comes from stock whisper.transcribe with its default options unless its name says otherwise. WER is over
-digit words, lower case without punctuation: whisper's EnglishTextNormalizer would turn "one two three" into the
-single word "123", so figures ("1") are mapped to words ("one") instead.
+WER on 30 s windows is that of stock whisper.decode, greedy, without fallback to other temperatures; the rest comes from
+stock whisper.transcribe at temperature 0, its other options at their defaults. WER is over digit words, lower case
+without punctuation: whisper's EnglishTextNormalizer would turn "one two three" into the single word "123", so figures
+("1") are mapped to words ("one") instead.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,19 +62,36 @@ def strung(units: list[Unit], n: int, seed: int, seconds: float = WINDOW, most: 
     return found
 
 
+def written(model: Any, strings: list[String], **options: Any) -> list[str]:
+    """What the model writes on windows of 30 s, greedily (whisper.decode), 20 at a time."""
+    texts: list[str] = []
+    for i in range(0, len(strings), 20):
+        mels = [whisper.log_mel_spectrogram(torch.from_numpy(s.audio)) for s in strings[i : i + 20]]
+        how = whisper.DecodingOptions(language="en", fp16=False, **options)
+        texts += [r.text for r in whisper.decode(model, torch.stack(mels), how)]
+    return texts
+
+
 def errors(model: Any, strings: list[String], name: str, **options: Any) -> dict[str, Any]:
-    """WER over `strings`, with the number of words it rests on."""
-    said, wrote = [], []
-    for string in tqdm(strings, desc=name, mininterval=10):
-        said.append(reference(string.words))
-        wrote.append(digit_words(whisper.transcribe(model, string.audio, fp16=False, **options)["text"]))
+    """WER over `strings`, with the number of words it rests on; longer ones than a window go through transcribe."""
+    said = [reference(s.words) for s in strings]
+    tqdm.write(name, file=sys.stderr)
+    if all(len(s.audio) == WINDOW * RATE for s in strings):
+        wrote = [digit_words(t) for t in written(model, strings, **options)]
+    else:
+        wrote = [
+            digit_words(whisper.transcribe(model, s.audio, fp16=False, temperature=0.0, **options)["text"])
+            for s in strings
+        ]
     out = jiwer.process_words(said, wrote)
     words = out.hits + out.substitutions + out.deletions
-    return {
+    found = {
         "wer": round(out.wer, 5), "strings": len(said), "words": words, "substitutions": out.substitutions,
         "deletions": out.deletions, "insertions": out.insertions,
         "exact_strings": sum(a == b for a, b in zip(said, wrote, strict=True)),
     }  # fmt: skip
+    tqdm.write(json.dumps(found), file=sys.stderr)
+    return found
 
 
 def timing(model: Any, strings: list[String]) -> dict[str, Any]:
@@ -112,7 +131,7 @@ def timing(model: Any, strings: list[String]) -> dict[str, Any]:
 def on_noise(model: Any, noises: list[speech.Audio], name: str, **options: Any) -> dict[str, Any]:
     """Share of non-speech clips on which text is written, and examples of it."""
     texts = [
-        whisper.transcribe(model, n, fp16=False, **options)["text"].strip()
+        whisper.transcribe(model, n, fp16=False, temperature=0.0, **options)["text"].strip()
         for n in tqdm(noises, desc=name, mininterval=10)
     ]
     written = [t for t in texts if t]
@@ -127,15 +146,18 @@ def evaluate(model: Any, data: Path, split: str, scale: float = 1.0, seed: int =
     """All figures of the card; `scale` shrinks or grows the number of strings (200 recorded ones at 1)."""
     n = max(round(200 * scale), 4)
     recorded = strung(speech.recorded(data, split), n, seed)
+    short = strung(speech.recorded(data, split), n // 2, seed, seconds=8.0, most=5)
+    for string in short:
+        string.audio = np.pad(string.audio, (0, round((WINDOW - 8.0) * RATE)))
     voices = speech.synthesised(speech.UNSEEN, 2, 12, seed)
     words = strung([u for u in voices if u.exact], n // 2, seed)
     phrases = strung([u for u in voices if not u.exact], n // 2, seed, most=4)
-    long = strung(speech.recorded(data, split), max(n // 20, 2), seed, seconds=120.0, most=80)
+    long = strung(speech.recorded(data, split), max(n // 40, 2), seed, seconds=120.0, most=80)
     noises = speech.noises(data, split)
-    noises = [noises[i] for i in np.random.default_rng(seed).permutation(len(noises))[: n // 2]]
+    noises = [noises[i] for i in np.random.default_rng(seed).permutation(len(noises))[: n // 4]]
     return {
         "recorded": errors(model, recorded, "recorded"),
-        "recorded_greedy": errors(model, recorded, "recorded, temperature 0", temperature=0.0),
+        "recorded_up_to_5_words_in_8_s": errors(model, short, "recorded, short"),
         "recorded_without_timestamps": errors(
             model, recorded, "recorded, no timestamps", without_timestamps=True
         ),
@@ -149,7 +171,7 @@ def evaluate(model: Any, data: Path, split: str, scale: float = 1.0, seed: int =
         ),
         "recorded_120_s_with_previous_text": errors(model, long, "120 s", condition_on_previous_text=True),
         "recorded_120_s_without_timestamps": errors(model, long, "120 s, plain", without_timestamps=True),
-        "timing_seconds": timing(model, recorded[: max(n // 4, 4)]),
+        "timing_seconds": timing(model, recorded[: max(n // 8, 4)]),
         "text_on_noise": on_noise(model, noises, "noise"),
         "text_on_noise_without_timestamps": on_noise(model, noises, "noise, plain", without_timestamps=True),
     }
