@@ -11,7 +11,7 @@ import whisper
 from whisper_steer.nano import speech
 
 WHAT = (
-    "A small Whisper of 3.3 million weights besides its token table, trained from scratch by this project on spoken "
+    "A small Whisper of 3.2 million weights besides its token table, trained from scratch by this project on spoken "
     "English digits. It writes lower-case digit words and nothing else, whatever it hears: like Whisper it was trained "
     "on speech alone, so it writes digits on noise. It was neither taught to be silent nor tuned to look bad, and "
     "never saw the no-speech token, whose probability says nothing. It stands in for real checkpoints where none can "
