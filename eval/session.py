@@ -26,6 +26,7 @@ from whisper_steer.artifact import Artifact
 from whisper_steer.errors import ArtifactError
 from whisper_steer.fit.scoring import run_from
 from whisper_steer.hooks import hooked
+from whisper_steer.transcription import lift_ban_on_silence
 
 from .clips import Audio
 from .metrics import Output, Window
@@ -274,9 +275,8 @@ class Session:
 
     @staticmethod
     def lifted(options: DecodingOptions) -> DecodingOptions:
-        """Let end-of-text come first. The length penalty keeps the ranking from dividing by a length of 0."""
-        penalty = 0.0 if options.length_penalty is None else options.length_penalty
-        return replace(options, suppress_blank=False, length_penalty=penalty)
+        """Let end-of-text come first, as steering does."""
+        return lift_ban_on_silence(options)
 
     @staticmethod
     def silent(features: Tensor, options: DecodingOptions) -> DecodingResult:

@@ -15,7 +15,7 @@ from torch import Tensor
 from whisper_steer.errors import FitError
 from whisper_steer.fit.activations import Activations
 from whisper_steer.fit.windows import NONSPEECH, SPEECH
-from whisper_steer.gate import Gate, moving_mean
+from whisper_steer.gate import Gate, pool
 from whisper_steer.sae import Latents, normalise
 
 FRAMES_FOR_REGRESSION = 120_000
@@ -43,7 +43,7 @@ def fit_gate(activations: Activations, mean: Tensor, latents: Latents | None, se
 def window_scores(gate: Gate, activations: Activations) -> Tensor:
     """Pooled evidence (n,) of recorded windows."""
     frames = torch.stack([gate.frame_evidence(activations.frames(i)) for i in range(len(activations.speech))])
-    return moving_mean(frames).amax(dim=-1)
+    return pool(frames)
 
 
 def _sample(
