@@ -107,7 +107,7 @@ def test_small_vocabulary_gives_the_probabilities_of_stock_whisper(tmp_path: Pat
     mel = torch.randn(1, 80, 3000)
     small = torch.tensor([[labels.SOT, FIRST_TIME + 7, 3, 1]])
     with torch.no_grad():
-        logp, _, _ = net.decode(small, net.encode(mel, 0), torch.ones_like(small, dtype=torch.bool))
+        logp, _ = net.decode(small, net.encode(mel, 0), torch.ones_like(small, dtype=torch.bool))
     torch.save(net.export(), tmp_path / "net.pt")
     stock = whisper.load_model(str(tmp_path / "net.pt"), device="cpu")
     tokens = torch.tensor([[50257, labels.TIMESTAMP_BEGIN + 7, labels.WORD_TOKENS[3], labels.WORD_TOKENS[1]]])
@@ -148,7 +148,7 @@ def test_words_lie_where_the_string_says() -> None:
     assert np.abs(string.audio[~voiced]).max() == 0.0
     assert np.abs(string.audio[voiced]).mean() > 0.5
     assert [len(g) for g in segments(string.words)] == [2, 1]
-    classes, _ = frame_classes(string, 200)
+    classes = frame_classes(string, 200)
     assert [int(classes[i]) for i in (5, 20, 40, 60, 110, 150, 180)] == [0, 2, 0, 3, 0, 4, 0]
 
 
@@ -174,7 +174,7 @@ def test_labels_follow_whispers_grammar() -> None:
     ]
     assert timed.tokens == expected
     assert timed.first == 2
-    assert len(timed.spans) == len(timed.places) == len(timed.tokens) - 1
+    assert len(timed.spans) == len(timed.known) == len(timed.tokens) - 1
     plain = target(string, timestamps=False, earlier=[], end=30.0)
     assert plain.tokens == [labels.SOT, labels.PLAIN, 4, 7, 0, labels.EOT]
     assert plain.spans[plain.first] == (2.5, 3.0)

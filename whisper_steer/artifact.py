@@ -83,7 +83,7 @@ class Artifact:
             "fingerprint": self.fingerprint,
             "hook_point": self.hook_point,
             "gate": {
-                "kind": "dense" if self.gate.latents is None else "sae",
+                "kind": self.gate.kind,
                 "features": len(self.gate.weight),
                 "calibration_speech_windows": len(self.speech_scores),
                 "calibration_nonspeech_windows": len(self.nonspeech_scores),
@@ -179,7 +179,7 @@ def _tensors(artifact: Artifact) -> dict[str, Tensor]:
     edits, gate = artifact.edits, artifact.gate
     tensors = {f"edits.latents.{name}": value for name, value in vars(edits.latents).items()}
     tensors |= {f"edits.{name}": value for name, value in vars(edits).items() if name != "latents"}
-    tensors |= {"gate.weight": gate.weight, "gate.bias": gate.bias, "gate.mean": gate.mean}
+    tensors |= {f"gate.{name}": value for name, value in vars(gate).items() if isinstance(value, Tensor)}
     if gate.latents is not None:
         tensors |= {f"gate.latents.{name}": value for name, value in vars(gate.latents).items()}
     tensors |= {"speech_scores": artifact.speech_scores, "nonspeech_scores": artifact.nonspeech_scores}

@@ -2,13 +2,14 @@
 
 libsndfile (soundfile) reads what it can; PyAV, which carries the FFmpeg libraries in its wheel, reads the
 rest (mp4, m4a, webm, mov, ...). Blocks are mixed down and resampled as they are read, so a recording with
-many channels or a high rate is never held whole in its own format.
+many channels or a high rate is never held whole in its own format; a long one is kept in a temporary file.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ import soundfile
 import soxr
 
 from whisper_steer.errors import AudioError
+from whisper_steer.spectrogram import LONG
 
 SAMPLE_RATE = 16000
 """Rate in Hz that every Whisper model expects."""
@@ -37,7 +39,7 @@ def load_audio(source: str | Path | bytes | npt.NDArray[Any], sr: int = SAMPLE_R
     their full scale. Channels are averaged with equal weights; rates are converted with soxr (HQ). Float
     samples beyond +-1 are kept. A recording of any length above zero is accepted: Whisper pads it to 30 s.
 
-    Returns float32 ``(n,)``, contiguous, ``n >= 1``, at ``sr`` Hz.
+    Returns float32 ``(n,)``, contiguous, ``n >= 1``, at ``sr`` Hz; an ``np.memmap`` where it is longer than 20 min.
 
     Raises ``AudioError``, one line, for a file that is missing, a folder, empty, no recording, without audio
     stream, without samples, or with NaN or infinite samples.
@@ -65,10 +67,10 @@ def _decode(file: BinaryIO, name: str, sr: int) -> Mono:
         raise AudioError(f"{name}: empty, 0 bytes; record or download it again")
     try:
         file.seek(0)
-        return _checked(_resample(_soundfile_chunks(file), sr), name)
+        return _joined(_resample(_soundfile_chunks(file), sr), name)
     except (soundfile.SoundFileError, TypeError):  # TypeError: a file named .raw, of which it asks the rate
         file.seek(0)
-        return _checked(_resample(_pyav_chunks(file, name), sr), name)
+        return _joined(_resample(_pyav_chunks(file, name), sr), name)
 
 
 def _soundfile_chunks(file: BinaryIO) -> Iterator[Chunk]:
@@ -100,18 +102,35 @@ def _pyav_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
         ) from None
 
 
-def _resample(chunks: Iterator[Chunk], sr: int) -> Mono:
-    """Join chunks of one sampling rate at ``sr`` Hz; no chunks give no samples."""
-    parts: list[Mono] = []
+def _resample(chunks: Iterator[Chunk], sr: int) -> Iterator[Mono]:
+    """Chunks of one sampling rate at ``sr`` Hz."""
     stream: soxr.ResampleStream | None = None
     for rate, mono in chunks:
         if rate != sr:
             stream = stream or soxr.ResampleStream(rate, sr, num_channels=1, dtype="float32")
             mono = stream.resample_chunk(np.ascontiguousarray(mono, dtype=np.float32))
-        parts.append(mono)
+        yield mono
     if stream is not None:
-        parts.append(stream.resample_chunk(np.empty(0, np.float32), last=True))
-    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _joined(chunks: Iterator[Mono], name: str) -> Mono:
+    """Join chunks: in memory, or in a temporary file once they are longer than `LONG`."""
+    parts: list[Mono] = []
+    held = 0
+    with tempfile.TemporaryFile(prefix="whisper-steer-") as file:
+        for chunk in chunks:
+            if not np.isfinite(chunk).all():
+                raise AudioError(f"{name} holds NaN or infinite samples: repair or export it again")
+            parts.append(chunk)
+            held += chunk.size
+            if held > LONG or file.tell():
+                file.write(np.concatenate(parts, dtype=np.float32).tobytes())
+                parts, held = [], 0
+        if file.tell():
+            file.flush()
+            return np.memmap(file, np.float32, "r+")
+    return _checked(np.concatenate(parts) if parts else np.empty(0, np.float32), name)
 
 
 def _from_array(array: npt.NDArray[Any]) -> Mono:

@@ -1,14 +1,16 @@
 """The gate: does anybody speak in this window? It decides from the activations that the hook sees anyway.
 
-Speech evidence of a frame is a logit, linear in the frame's features (SAE latents, or the normalised activations
-themselves). A window's evidence is the largest mean over 0.2 s, so that one spoken word shuts the gate. The
-threshold comes from split conformal risk control (Angelopoulos et al., arXiv 2208.02814): with n held-out speech
-windows that are exchangeable with the user's, the expected share of speech windows below it is at most the promise.
+Speech evidence of a frame is a logit. Its features are SAE latents, the normalised activations themselves ("dense"),
+or a hidden layer on those ("mlp"). A window's evidence is the largest mean over 0.2 s, so that one spoken word shuts
+the gate. The threshold comes from split conformal risk control (Angelopoulos et al., arXiv 2208.02814): with n held-out
+speech windows that are exchangeable with the user's, the expected share of speech windows below it is at most the
+promise.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,13 +27,22 @@ class Gate:
     """Frame evidence = features @ weight + bias, in logits of "this frame carries speech"."""
 
     weight: Tensor
-    """(n_features,)"""
+    """(n_features,), or (n_hidden,)"""
     bias: Tensor
     """scalar"""
     mean: Tensor
     """(n_state,) centre of the activations"""
     latents: Latents | None = None
     """SAE latents that are the features; None: the centred unit-norm activations are"""
+    hidden_weight: Tensor | None = None
+    """(n_features, n_hidden) of a ReLU layer between the features and the evidence"""
+    hidden_bias: Tensor | None = None
+    """(n_hidden,)"""
+
+    @property
+    def kind(self) -> str:
+        """ "sae", "dense" or "mlp"."""
+        return "sae" if self.latents is not None else "dense" if self.hidden_weight is None else "mlp"
 
     def frame_evidence(self, h: Tensor) -> Tensor:
         """Activations (batch, frames, n_state) -> logits (batch, frames), float32."""
@@ -39,11 +50,14 @@ class Gate:
             features, _ = self.latents.encode(h)
         else:
             features, _ = normalise(h.float(), self.mean)
+        if self.hidden_weight is not None and self.hidden_bias is not None:
+            features = torch.relu(features @ self.hidden_weight + self.hidden_bias)
         return features @ self.weight + self.bias
 
     def to(self, device: torch.device) -> Gate:
-        latents = None if self.latents is None else self.latents.to(device)
-        return Gate(self.weight.to(device), self.bias.to(device), self.mean.to(device), latents)
+        """The same gate on another device."""
+        moved: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in vars(self).items()}
+        return Gate(**moved)
 
 
 def pool(frame_evidence: Tensor, frames: int = POOL_FRAMES) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,16 @@ from whisper_steer import artifact as artifacts
 from whisper_steer.audio import load_audio
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.models import encoder_fingerprint
+from whisper_steer.spectrogram import log_mel_spectrogram
 from whisper_steer.steering import Decision, Mode, Steering
+
+_stock_loop = FunctionType(
+    whisper.transcribe.__code__,
+    {**whisper.transcribe.__globals__, "log_mel_spectrogram": log_mel_spectrogram},
+    argdefs=whisper.transcribe.__defaults__,
+)
+"""openai-whisper's `transcribe` with the spectrogram made in blocks: the same numbers in bounded memory."""
+_stock_loop.__kwdefaults__ = whisper.transcribe.__kwdefaults__
 
 
 def transcribe(
@@ -48,8 +58,8 @@ def transcribe(
     samples = audio if isinstance(audio, Tensor) else load_audio(audio)
     chosen = prepare(model, steering, mode=mode, method=method, max_suppressed_speech=max_suppressed_speech)
     if chosen is None:
-        return dict(whisper.transcribe(model, samples, **options))
-    result = dict(whisper.transcribe(SteeredModel(model, chosen), samples, **options))
+        return dict(_stock_loop(model, samples, **options))
+    result = dict(_stock_loop(SteeredModel(model, chosen), samples, **options))
     return _with_steering(result, chosen)
 
 

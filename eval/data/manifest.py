@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 from whisper_steer.errors import DataError
+from whisper_steer.manifest import read_manifest
 
 from ..clips import Clip, from_file
 from ..normalize import choose_normalizer
@@ -23,38 +24,25 @@ def manifest(path: Path) -> list[Clip]:
 
     A group of "?" is unknown: each of its clips counts as a group of its own, which makes intervals optimistic.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a JSONL manifest: {error}") from None
-    clips = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            text = None if row["dataset"] in UNVERIFIED_TRANSCRIPTS else row.get("text")
-            group = row.get("group", "?")
-            clips.append(
-                from_file(
-                    path.parent / row["path"],
-                    id=row["path"],
-                    kind=row["kind"],
-                    dataset=row["dataset"],
-                    split=row["split"],
-                    group=f"{row['dataset']}-{row['path'] if group == '?' else group}",
-                    seconds=float(row["seconds"]),
-                    text=text if row["kind"] == "speech" else None,
-                    normalizer=row.get("normalizer") or choose_normalizer(text, row.get("language", "en")),
-                    label=row.get("label"),
-                    voice=bool(row.get("voice", False)),
-                )
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}, line {number}: {type(error).__name__} {error}; see `manifest` in the docs"
-            ) from None
-    return clips
+
+    def build(row: dict[str, Any]) -> Clip:
+        text = None if row["dataset"] in UNVERIFIED_TRANSCRIPTS else row.get("text")
+        group = row.get("group", "?")
+        return from_file(
+            path.parent / row["path"],
+            id=row["path"],
+            kind=row["kind"],
+            dataset=row["dataset"],
+            split=row["split"],
+            group=f"{row['dataset']}-{row['path'] if group == '?' else group}",
+            seconds=float(row["seconds"]),
+            text=text if row["kind"] == "speech" else None,
+            normalizer=row.get("normalizer") or choose_normalizer(text, row.get("language", "en")),
+            label=row.get("label"),
+            voice=bool(row.get("voice", False)),
+        )
+
+    return list(read_manifest(path, build))
 
 
 def _folder(root: Path, kind: str) -> list[Clip]:

@@ -11,10 +11,11 @@ from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
 from whisper_steer.fit import windows
 from whisper_steer.fit.clips import Clip
-from whisper_steer.fit.fit_gate import fit_gate, window_scores
+from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.pipeline import Plan, fit
 from whisper_steer.fit.train_sae import Training
 from whisper_steer.models import encoder_fingerprint
+from whisper_steer.sae import Latents
 from whisper_steer.steering import Steering
 
 PLAN = Plan(
@@ -23,6 +24,7 @@ PLAN = Plan(
     calibration_speech=4,
     calibration_nonspeech=4,
     hard_windows=3,
+    strength_windows=2,
     expansion=2,
     k=4,
     training=Training(steps=20, batch=256),
@@ -88,8 +90,8 @@ def test_a_missing_split_is_told(tiny_model: Whisper, clips: list[Clip], tmp_pat
         )
 
 
-def test_the_gate_separates_what_its_features_separate(clips: list[Clip]) -> None:
-    """Speech frames shifted along one direction: the gate must find it, on windows it has not seen."""
+def test_every_gate_separates_what_its_features_separate(tmp_path: Path) -> None:
+    """Speech frames shifted along one direction: each gate must find it, on windows it has not seen, and be kept."""
     rng = np.random.default_rng(1)
 
     def made(n: int) -> object:
@@ -105,5 +107,11 @@ def test_the_gate_separates_what_its_features_separate(clips: list[Clip]) -> Non
         return Activations(hidden, labels, np.full(n, 1500), speech, ["as recorded"] * n)
 
     train, test = made(16), made(16)
-    scores = window_scores(fit_gate(train, torch.zeros(8), None), test)
-    assert float(scores[test.speech].min()) > float(scores[~test.speech].max())
+    latents = Latents(torch.zeros(8), torch.eye(8), torch.zeros(8), torch.tensor(0.0), torch.eye(8))
+    gates = fit_gates(train, torch.zeros(8), latents)
+    assert {name: gate.kind for name, gate in gates.items()} == {
+        name: name for name in ("sae", "dense", "mlp")
+    }
+    for name, gate in gates.items():
+        scores = window_scores(gate, test)
+        assert float(scores[test.speech].min()) > float(scores[~test.speech].max()), name

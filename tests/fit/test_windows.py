@@ -1,5 +1,7 @@
 """If these fail, the gate learns from wrong labels: from noise called speech, or at another SNR than stated."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from whisper_steer.fit.windows import (
     FRAMES,
     NONSPEECH,
     SPEECH,
+    crowded_window,
     hard,
     mix,
     plan,
@@ -74,3 +77,17 @@ def test_hard_windows_are_the_three_conditions_in_turn(rng: np.random.Generator)
     assert [w.condition for w in windows] == ["0 dB", "-5 dB", "quiet"] * 2
     ratio = np.abs(single(speech[0]).samples).max() / np.abs(windows[2].samples).max()
     assert 20 * np.log10(ratio) == pytest.approx(30, abs=0.01)
+
+
+def test_a_crowded_window_marks_speech_only_where_a_speech_piece_lies() -> None:
+    """Otherwise the gate learns the noise between the pieces as speech."""
+    word = np.concatenate([np.zeros(4000), np.sin(np.arange(8000) * 0.4), np.zeros(4000)])
+    speech, hum = cycle([clip("speech", word)]), cycle([clip("nonspeech", np.full(90000, 1e-3))])
+    window = crowded_window(speech, hum, np.random.default_rng(0))
+    spoken = window.labels == SPEECH
+    level = np.sqrt((window.samples.reshape(-1, 320) ** 2).mean(axis=1))
+    assert 0.05 < spoken.mean() < 0.6
+    assert np.median(level[spoken]) > 3 * np.median(level[window.labels == NONSPEECH])
+    silent = crowded_window(None, hum, np.random.default_rng(0))
+    assert silent.kind == "nonspeech"
+    assert not (silent.labels == SPEECH).any()

@@ -102,11 +102,11 @@ def summary(artifact: Artifact, path: Path) -> str:
         f"{sae['explained_variance']:.1%} of variance explained, {sae['dead']:.1%} dead",
         f"edits: {len(info['latents'])} latents, selected by {info['selected_by']}",
     ]
-    chosen = "dense" if artifact.gate.latents is None else "sae"
     for kind, row in gates.items():
+        mark = " (chosen)" if kind == artifact.gate.kind else ""
         lines.append(
-            f"gate {kind}{' (chosen)' if kind == chosen else ''}: lets {row['leaked']:.1%} of held-out non-speech "
-            f"through, suppresses {row['suppressed']:.1%} of speech and {row['suppressed_hard']:.1%} of hard speech"
+            f"gate {kind}{mark}: lets {row['leaked']:.1%} of held-out non-speech through, "
+            f"suppresses {row['suppressed']:.1%} of speech and {row['suppressed_hard']:.1%} of hard speech"
         )
     smallest = info["calibration"]["smallest_promise"]
     threshold = choose_threshold(speech, nonspeech, max(0.005, smallest))

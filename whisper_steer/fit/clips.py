@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from whisper_steer.audio import load_audio
 from whisper_steer.errors import DataError
+from whisper_steer.manifest import read_manifest
 
 Kind = Literal["speech", "nonspeech"]
 Split = Literal["fit", "choose", "test"]
@@ -40,34 +40,21 @@ class Clip:
 
 def from_manifest(path: Path) -> list[Clip]:
     """Clips of a JSONL manifest; paths in it are relative to its folder. Raises `DataError`."""
-    clips = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"cannot read the manifest {path}: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            group = row.get("group") or "?"
-            clips.append(
-                Clip(
-                    kind=row["kind"],
-                    split=row.get("split") or split_of(group if group != "?" else row["path"]),
-                    group=f"{row.get('dataset', '')}/{group if group != '?' else row['path']}",
-                    source=path.parent / row["path"],
-                    dataset=row.get("dataset", ""),
-                    text=row.get("text"),
-                    label=row.get("label"),
-                    voice=bool(row.get("voice")),
-                )
-            )
-        except (ValueError, KeyError, AttributeError) as error:
-            raise DataError(
-                f"{path}, line {number}: {type(error).__name__} {error}; see the manifest's fields"
-            ) from error
-    return clips
+
+    def build(row: dict[str, Any]) -> Clip:
+        group = row.get("group") or "?"
+        return Clip(
+            kind=row["kind"],
+            split=row.get("split") or split_of(group if group != "?" else row["path"]),
+            group=f"{row.get('dataset', '')}/{group if group != '?' else row['path']}",
+            source=path.parent / row["path"],
+            dataset=row.get("dataset", ""),
+            text=row.get("text"),
+            label=row.get("label"),
+            voice=bool(row.get("voice")),
+        )
+
+    return list(read_manifest(path, build))
 
 
 def from_folder(folder: Path, kind: Kind) -> list[Clip]:

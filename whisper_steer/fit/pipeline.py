@@ -16,7 +16,7 @@ from whisper_steer.errors import FitError
 from whisper_steer.fit import scoring, selection, strengths, windows
 from whisper_steer.fit.activations import Activations, record
 from whisper_steer.fit.clips import Clip, select
-from whisper_steer.fit.fit_gate import fit_gate, window_scores
+from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
 from whisper_steer.gate import Gate, choose_threshold, smallest_promise
 from whisper_steer.models import encoder_fingerprint
@@ -35,7 +35,9 @@ class Plan:
     calibration_speech: int = 260
     calibration_nonspeech: int = 120
     hard_windows: int = 60
-    """held-out speech in noise and from afar, on which the two gates are compared"""
+    """held-out speech in noise and from afar, on which the gates are compared"""
+    strength_windows: int = 40
+    """30 s of one held-out non-speech clip over and over, on which strengths are chosen"""
     expansion: int = 8
     k: int = 32
     training: Training = field(default_factory=Training)
@@ -100,10 +102,7 @@ def fit(
     if isinstance(model, Whisper):
         scoring.add_effect(model, point, sae, fitted, scores, n=60)
 
-    gates = {
-        "sae": fit_gate(fitted, sae.mean, sae.latents(selection.gate_latents(scores)), plan.seed),
-        "dense": fit_gate(fitted, sae.mean, None, plan.seed),
-    }
+    gates = fit_gates(fitted, sae.mean, sae.latents(selection.gate_latents(scores)), plan.seed)
     comparison = {kind: compare(gate, held_out, hard) for kind, gate in gates.items()}
     best = min(gates, key=lambda kind: comparison[kind]["cost"])
     scored = window_scores(gates[best], held_out)
@@ -113,7 +112,9 @@ def fit(
     edits = selection.build_edits(sae, scores, fitted, indices)
     chosen, shares = dict(strengths.DEFAULT), None
     if isinstance(model, Whisper):
-        chosen, shares = strengths.choose(model, point, edits, held_out, n=40)
+        n = min(plan.strength_windows, len(nonspeech))
+        full = run("full", n, windows.looped(nonspeech, n, plan.seed + 2))
+        chosen, shares = strengths.choose(model, point, edits, full)
     return Artifact(
         name=name,
         fingerprint=encoder_fingerprint(encoder),

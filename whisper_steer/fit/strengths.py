@@ -1,10 +1,12 @@
-"""How strongly each method should act: the smallest strength that leaves least text on held-out non-speech."""
+"""How strongly each method should act: the smallest strength that leaves least text on held-out non-speech.
+
+The windows are full: behind a short clip lies the padding, on which many models stay silent by themselves.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import whisper
 from torch import Tensor
@@ -16,11 +18,11 @@ from whisper_steer.fit.scoring import run_from
 from whisper_steer.methods import METHODS, Edits, get_method
 
 GRID: dict[str, tuple[float, ...]] = {
-    "clamp": (0.5, 1.0, 2.0, 4.0),
+    "clamp": (0.25, 0.5, 1.0, 2.0, 4.0),
     "additive": (0.05, 0.1, 0.2, 0.4),
     "scaled-additive": (0.5, 1.0, 2.0, 4.0),
     "multiplicative": (1.5, 3.0, 10.0),
-    "mean-difference": (0.5, 1.0, 2.0),
+    "mean-difference": (0.25, 0.5, 1.0, 2.0),
 }
 DEFAULT = {
     "clamp": 1.0,
@@ -48,12 +50,9 @@ def texts(model: Whisper, point: str, hidden: Tensor, sample_len: int = 24) -> l
     return [result.text for result in whisper.decode(model, features, options)]
 
 
-def choose(
-    model: Whisper, point: str, edits: Edits, held_out: Activations, n: int
-) -> tuple[dict[str, float], Any]:
-    """Strength for each method, and the share of n non-speech windows with text that each strength leaves."""
-    chosen = np.flatnonzero(~held_out.speech)[:n]
-    hidden = torch.stack([held_out.frames(int(i)) for i in chosen])
+def choose(model: Whisper, point: str, edits: Edits, nonspeech: Activations) -> tuple[dict[str, float], Any]:
+    """Strength for each method, and the share of non-speech windows with text that each strength leaves."""
+    hidden = torch.stack([nonspeech.frames(i) for i in range(len(nonspeech.speech))])
     shares: dict[str, dict[str, float]] = {"none": {"0": _share(model, point, hidden)}}
     for name in tqdm(METHODS, desc="strengths", unit="method"):
         method = get_method(name)

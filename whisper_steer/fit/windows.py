@@ -26,6 +26,10 @@ UNKNOWN_MARGIN = 10
 """frames next to speech that are labelled neither way: the encoder looks around"""
 CONDITIONS = {"as recorded": 0.30, "noise": 0.45, "quiet": 0.15, "band": 0.10}
 
+CROWDED = 0.5
+"""share of the windows for fitting that are filled with pieces of many clips, each degraded in its own way"""
+PIECE = 6.0
+"""longest piece of a clip in such a window, seconds"""
 GOES_ON = 0.3
 """share of the windows behind whose audio the recording goes on in silence; behind the others it ends"""
 
@@ -50,11 +54,12 @@ def plan(
     kinds = rng.permutation(np.array(["speech"] * n_speech + ["nonspeech"] * n_nonspeech))
     speech_queue, noise_queue = _cycle(speech, rng), _cycle(nonspeech, rng)
     for kind in kinds:
-        yield (
-            speech_window(speech_queue, noise_queue, rng)
-            if kind == "speech"
-            else nonspeech_window(noise_queue, rng)
-        )
+        if rng.random() < CROWDED:
+            yield crowded_window(speech_queue if kind == "speech" else None, noise_queue, rng)
+        elif kind == "speech":
+            yield speech_window(speech_queue, noise_queue, rng)
+        else:
+            yield nonspeech_window(noise_queue, rng)
 
 
 def single(clip: Clip) -> Window:
@@ -85,6 +90,14 @@ def hard(speech: list[Clip], nonspeech: list[Clip], n: int, seed: int) -> Iterat
         yield window
 
 
+def looped(nonspeech: list[Clip], n: int, seed: int) -> Iterator[Window]:
+    """Full windows of one clip each, over and over."""
+    rng = np.random.default_rng(seed)
+    for i in rng.permutation(len(nonspeech))[:n]:
+        samples = _looped(nonspeech[i].samples(), N_SAMPLES, rng)
+        yield Window(samples, np.full(FRAMES, NONSPEECH, np.int8), "nonspeech", "looped", FRAMES)
+
+
 def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.Generator) -> Window:
     """One to six clips with pauses, degraded in one of the ways of `CONDITIONS`."""
     audio = np.zeros(N_SAMPLES, np.float32)
@@ -111,6 +124,50 @@ def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.
     if rng.random() < GOES_ON:
         end = N_SAMPLES
     return Window(_peak_safe(audio), labels, "speech", condition, _frames(end))
+
+
+def crowded_window(speech: Iterator[Clip] | None, noise: Iterator[Clip], rng: np.random.Generator) -> Window:
+    """30 s of pieces of many clips, one after another, three in five of them speech (none where that is None).
+
+    Each speech piece has a condition and a noise of its own: one pass of the encoder shows ten times as many.
+    """
+    audio = np.zeros(N_SAMPLES, np.float32)
+    labels = np.full(FRAMES, NONSPEECH, np.int8)
+    position, pieces = 0, 0
+    while position < N_SAMPLES - SAMPLE_RATE:
+        start = position // FRAME_SAMPLES
+        if speech is not None and (pieces == 0 or rng.random() < 0.6):
+            piece, spoken = _speech_piece(next(speech), next(noise), rng)
+            _label(labels, spoken, start)
+        else:
+            samples = next(noise).samples()
+            first = int(rng.integers(max(1, len(samples) - SAMPLE_RATE)))
+            piece = samples[first : first + int(rng.uniform(1, PIECE) * SAMPLE_RATE)]
+            piece = piece * 10 ** (rng.uniform(-30, 0) / 20)
+        piece = piece[: N_SAMPLES - start * FRAME_SAMPLES]
+        audio[start * FRAME_SAMPLES : start * FRAME_SAMPLES + len(piece)] = piece
+        position = start * FRAME_SAMPLES + len(piece) + int(rng.exponential(0.2) * SAMPLE_RATE)
+        pieces += 1
+    kind: Kind = "nonspeech" if speech is None else "speech"
+    return Window(_peak_safe(audio), labels, kind, "crowded", FRAMES)
+
+
+def _speech_piece(clip: Clip, noise: Clip, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One clip, degraded in one of the ways of `CONDITIONS`, with its spoken frames."""
+    samples = clip.samples()[: int(PIECE * SAMPLE_RATE)]
+    lead = int(rng.integers(0, 25)) * FRAME_SAMPLES
+    samples = np.pad(samples, (lead, int(rng.uniform(0, 0.5) * SAMPLE_RATE)))
+    spoken = np.concatenate([np.zeros(lead // FRAME_SAMPLES, bool), spoken_frames(samples[lead:])])
+    condition = str(rng.choice(list(CONDITIONS), p=list(CONDITIONS.values())))
+    if condition == "noise":
+        background = _looped(noise.samples(), len(samples), rng)
+        labels = np.where(spoken, SPEECH, NONSPEECH).astype(np.int8)
+        samples = mix(samples, background, float(rng.uniform(-8, 20)), labels)
+    elif condition == "quiet":
+        samples = samples * 10 ** (rng.uniform(-45, -15) / 20)
+    elif condition == "band":
+        samples = band_limit(samples, rng)
+    return samples, spoken
 
 
 def nonspeech_window(noise: Iterator[Clip], rng: np.random.Generator) -> Window:

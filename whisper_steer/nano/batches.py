@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import whisper
 
-from whisper_steer.nano.labels import FIRST_TIME, IGNORE, earlier_words, frame_classes, prompt, target
+from whisper_steer.nano.labels import FIRST_TIME, frame_classes, neighbours, next_start, prompt, target
 from whisper_steer.nano.speech import RATE
 from whisper_steer.nano.strings import Composer, String
 
@@ -27,14 +27,14 @@ class Batch:
     """(B, N) bool: outputs that are learned."""
     spans: torch.Tensor
     """(B, N, 2) first and last + 1 frame an output is heard at; -1 where there is none."""
-    places: torch.Tensor
-    """(B, N) number of words written before each output."""
+    known: torch.Tensor
+    """(B, N, 2) frames around the last timestamp written before an output; as `spans` where there is none."""
     classes: torch.Tensor
     """(B, T) silence or digit per frame."""
-    frame_places: torch.Tensor
-    """(B, T) running number of the word per frame."""
-    earlier: torch.Tensor
-    """(B, 2, T) digit of the word before, and of the one before that, per frame of a word; 10 where there is none."""
+    around: torch.Tensor
+    """(B, 5, T) what is said before and after each frame: labels.neighbours."""
+    next_start: torch.Tensor
+    """(B, T) timestamp (20 ms) of the next word's start, NaN after the last."""
     words: list[list[int]]
     """Digits of each window, for CTC."""
 
@@ -68,7 +68,7 @@ def schedule(progress: float, rng: np.random.Generator) -> tuple[float, int, int
         return 3.0, 20, 26, "dense"
     if progress < 0.3:
         return float(rng.uniform(2.5, 6)), 10, 18, "cut"
-    full = 0.1 if progress < 0.45 else 0.3 if progress < 0.7 else 0.5
+    full = 0.06 if progress < 0.45 else 0.2 if progress < 0.7 else 0.4
     if rng.random() < full:
         return 30.0, 60, 3, "stream" if rng.random() < 0.3 else "full"
     seconds = float(rng.uniform(3, 10.0 if progress < 0.45 else 16.0 if progress < 0.7 else 22.0))
@@ -79,42 +79,40 @@ def make_batch(composer: Composer, progress: float, plan: np.random.Generator) -
     """One batch of the size and kind that `schedule` draws from `plan`: workers that share it stay in step."""
     rng = composer.rng
     composer.hardness = min(max((progress - 0.08) / 0.3, 0.1), 0.9)
-    prompted = progress > 0.4 and plan.random() < 0.2
+    prompted = progress > 0.5 and plan.random() < 0.15
     seconds, most, size, kind = schedule(progress, plan)
     strings = [composer.sample(seconds, most, kind) for _ in range(size)]
     frames = 1500
     if kind in ("dense", "cut"):
         frames = min(int(max(len(s.audio) for s in strings) / 320) + int(rng.integers(5, 20)), 1500)
-    moved = rng.random() < (1.0 if kind == "dense" else 0.1)
+    moved = rng.random() < (1.0 if kind == "dense" else 0.6 if kind == "cut" and progress < 0.6 else 0.1)
     offset = int(rng.integers(0, 1501 - frames)) if moved else 0
     targets = []
     for s in strings:
         earlier = prompt(rng) if prompted else []
-        targets.append(target(s, bool(rng.random() < 0.5), earlier, frames / 50, offset / 50))
+        targets.append(target(s, bool(rng.random() < 0.7), earlier, frames / 50, offset / 50))
     n = max(len(t.spans) for t in targets)
     tokens = torch.zeros(size, n + 1, dtype=torch.long)
     counts = torch.zeros(size, n, dtype=torch.bool)
-    spans = torch.full((size, n, 2), -1, dtype=torch.long)
-    places = torch.full((size, n), IGNORE, dtype=torch.long)
-    labels = [frame_classes(s, frames) for s in strings]
+    spans, known = (torch.full((size, n, 2), -1, dtype=torch.long) for _ in range(2))
     for i, t in enumerate(targets):
         tokens[i, : len(t.tokens)] = torch.tensor(t.tokens)
         counts[i, t.first : len(t.spans)] = True
-        places[i, t.first : len(t.spans)] = torch.tensor(t.places[t.first :]).clamp(max=79)
-        for j, span in enumerate(t.spans):
-            if span is not None:
-                a = min(max(int(span[0] * 50), 0), frames - 1)
-                spans[i, j, 0], spans[i, j, 1] = a, min(max(round(span[1] * 50), a + 1), frames)
+        for seconds_at, place in ((t.spans, spans), (t.known, known)):
+            for j, span in enumerate(seconds_at):
+                if span is not None:
+                    a = min(max(int(span[0] * 50), 0), frames - 1)
+                    place[i, j, 0], place[i, j, 1] = a, min(max(round(span[1] * 50), a + 1), frames)
     return Batch(
         mel=torch.stack([window_mel(s, frames, rng) for s in strings]),
         offset=offset,
         tokens=tokens,
         counts=counts,
         spans=spans,
-        places=places,
-        classes=torch.from_numpy(np.stack([c for c, _ in labels])),
-        frame_places=torch.from_numpy(np.stack([p for _, p in labels])),
-        earlier=torch.from_numpy(np.stack([earlier_words(s, frames) for s in strings])),
+        known=known,
+        classes=torch.from_numpy(np.stack([frame_classes(s, frames) for s in strings])),
+        around=torch.from_numpy(np.stack([neighbours(s, frames) for s in strings])),
+        next_start=torch.from_numpy(np.stack([next_start(s, frames) for s in strings])) + offset,
         words=[[w.digit for w in s.words] for s in strings],
     )
 

@@ -19,8 +19,8 @@ TIMESTAMP_BEGIN, TIMESTAMPS = 50363, 1501
 EOT, SOT, PREV, PLAIN = 10, 11, 12, 13
 FIRST_TIME = 14
 """The small vocabulary: digits 0-9, then these four, then timestamps."""
-SEGMENT_PAUSE = 0.4
-"""A longer pause starts a new segment."""
+SEGMENT_PAUSE, SEGMENT_WORDS = 0.4, 5
+"""A longer pause starts a new segment, and so does a word that would be one too many."""
 IGNORE = -100
 
 
@@ -34,15 +34,16 @@ class Target:
     """Position whose output is the first that counts (the prompt before it does not)."""
     spans: list[tuple[float, float] | None]
     """For every output token, the seconds it is heard at, if any."""
-    places: list[int]
-    """For every output token, how many words of this window came before it."""
+    known: list[tuple[float, float] | None]
+    """For every output token, the seconds around the last timestamp written before it; `spans` where there is none."""
 
 
 def segments(words: list[Placed]) -> list[list[Placed]]:
-    """Split words at pauses longer than SEGMENT_PAUSE."""
+    """Split words at pauses longer than SEGMENT_PAUSE, and after SEGMENT_WORDS words."""
     groups: list[list[Placed]] = [[]]
     for word in words:
-        if groups[-1] and word.start - groups[-1][-1].end > SEGMENT_PAUSE:
+        last = groups[-1]
+        if last and (len(last) == SEGMENT_WORDS or word.start - last[-1].end > SEGMENT_PAUSE):
             groups.append([])
         groups[-1].append(word)
     return groups
@@ -78,13 +79,16 @@ def target(string: String, timestamps: bool, earlier: list[int], end: float, shi
         tokens.append(PLAIN)
     first = len(tokens) - 1
     spans: list[tuple[float, float] | None] = [None] * first
-    places = [0] * first
-    count = 0
+    known: list[tuple[float, float] | None] = [None] * first
+    now: float | None = None
 
     def write(token: int, span: tuple[float, float]) -> None:
+        nonlocal now
         tokens.append(token)
         spans.append(span)
-        places.append(count)
+        known.append(span if now is None else (now - 0.03, now + 0.03) if now >= 0 else None)
+        if token >= FIRST_TIME:
+            now = (token - FIRST_TIME) / 50 - shift
 
     for i, group in enumerate(segments(string.words)):
         if timestamps:
@@ -94,35 +98,57 @@ def target(string: String, timestamps: bool, earlier: list[int], end: float, shi
             )
         for word in group:
             write(word.digit, (word.start, word.end))
-            count += 1
         if timestamps:
             write(time_token(group[-1].end + shift), (group[-1].end - 0.1, group[-1].end + 0.06))
     if timestamps and string.cut is not None:
         write(time_token(string.cut + shift), (string.cut - 0.06, string.cut + 0.1))
     last = string.words[-1].end
     write(EOT, (min(last, end - 0.1), min(last + 0.3, end)))
-    return Target(tokens, first, spans, places)
+    return Target(tokens, first, spans, known)
 
 
-def frame_classes(string: String, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Per 20 ms: (0 silence or 1 + digit, running number of the word), IGNORE where not known; int64 (frames,)."""
+def frame_classes(string: String, frames: int) -> np.ndarray:
+    """Per 20 ms: 0 for silence or 1 + digit, IGNORE where not known; int64 (frames,)."""
     classes = np.zeros(frames, np.int64)
-    places = np.full(frames, IGNORE, np.int64)
-    for i, word in enumerate(string.words):
+    for word in string.words:
         a, b = round(word.start * 50), max(round(word.end * 50), round(word.start * 50) + 1)
         classes[a:b] = 1 + word.digit
-        places[a:b] = min(i, 79)
         if not word.exact:
             classes[max(a - 2, 0) : a + 2] = classes[b - 2 : b + 2] = IGNORE
     if string.cut is not None:
         classes[round(string.cut * 50) :] = IGNORE
-    return classes, places
+    return classes
 
 
-def earlier_words(string: String, frames: int) -> np.ndarray:
-    """Per 20 ms of a word: the digits one and two words before it, 10 for none; int64 (2, frames), IGNORE elsewhere."""
-    found = np.full((2, frames), IGNORE, np.int64)
-    digits = [10, 10, *(w.digit for w in string.words)]
+def neighbours(string: String, frames: int) -> np.ndarray:
+    """What is said around each 20 ms frame; int64 (5, frames), 10 for no word, IGNORE where not known.
+
+    Rows: the digits one and two words before the frame's word; that of the next word to start (in silence too), and of
+    the one after it; the number of words since the last pause longer than SEGMENT_PAUSE.
+    """
+    found = np.full((5, frames), IGNORE, np.int64)
+    end = frames if string.cut is None else round(string.cut * 50)
+    digits = [10, 10, *(w.digit for w in string.words), 10, 10]
+    from_, run = 0, 0
     for i, word in enumerate(string.words):
-        found[:, round(word.start * 50) : round(word.end * 50)] = [[digits[i + 1]], [digits[i]]]
+        a, b = round(word.start * 50), round(word.end * 50)
+        far = i > 0 and word.start - string.words[i - 1].end > SEGMENT_PAUSE
+        run = 0 if far or i == 0 else run + 1
+        found[2:4, from_:a] = [[digits[i + 2]], [digits[i + 3]]]
+        found[[0, 1, 4], a:b] = [[digits[i + 1]], [digits[i]], [min(run, 10)]]
+        from_ = a
+    if string.cut is None:
+        found[2:4, from_:] = 10
+    else:
+        found[2:4, from_:] = IGNORE
+        found[3, :from_] = np.where(found[3, :from_] == 10, IGNORE, found[3, :from_])
+    found[:, end:] = IGNORE
+    return found
+
+
+def next_start(string: String, frames: int) -> np.ndarray:
+    """Per 20 ms frame, the frame at which the next word starts; float32 (frames,), NaN after the last."""
+    found = np.full(frames, np.nan, np.float32)
+    for word in reversed(string.words):
+        found[: max(round(word.start * 50), 0)] = word.start * 50
     return found

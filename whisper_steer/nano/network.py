@@ -22,18 +22,9 @@ DIMS = ModelDimensions(
     n_vocab=51864, n_text_ctx=448, n_text_state=192, n_text_head=3, n_text_layer=2,
 )  # fmt: skip
 UNUSED = DIMS.n_vocab - labels.FIRST_TIME - labels.TIMESTAMPS
-PLACES = 80
-WEIGHTS = {
-    "tokens": 1.0,
-    "frames": 1.0,
-    "ctc": 0.1,
-    "attention": 0.3,
-    "places": 0.2,
-    "written": 0.2,
-    "earlier": 0.3,
-}
+WEIGHTS = {"tokens": 1.0, "frames": 1.0, "ctc": 0.1, "attention": 0.3, "around": 0.5, "next": 0.1}
 SILENCE_WEIGHT = 0.3
-LOOKS: tuple[tuple[int | None, ...], ...] = ((-4, 0, 4), (-8, 0, 8), (-4, None, 4), (0, None, None))
+LOOKS: tuple[tuple[int | None, ...], ...] = ((-4, 0, 4), (-8, 0, 8), (-25, 25, 60), (0, 40, None))
 """Per encoder block and head: how many frames away attention looks at first; None for anywhere."""
 
 
@@ -53,9 +44,8 @@ class Nano(nn.Module):
         self.look_near()
         self.frame_head = nn.Linear(n, 11)
         self.ctc_head = nn.Linear(n, 11)
-        self.earlier_head = nn.Linear(n, 22)
-        self.place_head = nn.Linear(n, PLACES)
-        self.text_place_head = nn.Linear(n, PLACES)
+        self.around_head = nn.Linear(n, 55)
+        self.next_head = nn.Linear(n, n)
 
     @torch.no_grad()
     def look_near(self, gain: float = 1.7) -> None:
@@ -66,12 +56,13 @@ class Nano(nn.Module):
         """
         half, n = DIMS.n_audio_state // 2, DIMS.n_audio_state // DIMS.n_audio_head // 2
         speed = torch.exp(-math.log(10000) / (half - 1) * torch.arange(half))
-        picked, row = torch.arange(4, 4 + n), torch.arange(n)
+        row = torch.arange(n)
         for block, shifts in zip(self.whisper.encoder.blocks, LOOKS, strict=True):
             query, key = block.attn.query.weight, block.attn.key.weight
             for head, shift in enumerate(shifts):
                 if shift is None:
                     continue
+                picked = row + (4 if abs(shift) < 10 else 28)
                 sine, cosine = 2 * n * head + row, 2 * n * head + n + row
                 for rows in (sine, cosine):
                     query[rows] *= 0.1
@@ -103,10 +94,8 @@ class Nano(nn.Module):
         """Rows of the small vocabulary, then the shared unused row: (FIRST_TIME + TIMESTAMPS + 1, n)."""
         return torch.cat([self.control, self.time_rows(), self.unused[None]])
 
-    def decode(self, tokens: Tensor, audio: Tensor, counts: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Log-probabilities (M, V) at the M positions of `counts`; cross-attention (B, heads, N, T) of each block;
-        block 0's output (B, N, n).
-        """
+    def decode(self, tokens: Tensor, audio: Tensor, counts: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Log-probabilities (M, V) at the M positions of `counts`; cross-attention (B, heads, N, T) of each block."""
         decoder: Any = self.whisper.decoder
         kept: list[Tensor] = []
         hooks = [
@@ -116,10 +105,8 @@ class Nano(nn.Module):
         ]
         table = self.table()
         x = table[tokens] + decoder.positional_embedding[: tokens.shape[1]]
-        outputs = []
         for block in decoder.blocks:
             x = block(x, audio, mask=decoder.mask)
-            outputs.append(x)
         for hook in hooks:
             hook.remove()
         h = decoder.ln(x[counts].float())
@@ -129,7 +116,7 @@ class Nano(nn.Module):
         for q, k in zip(kept[::2], kept[1::2], strict=True):
             q, k = (t.unflatten(-1, (DIMS.n_text_head, -1)).transpose(1, 2) for t in (q, k))
             attention.append((q @ k.transpose(-1, -2)).float() / math.sqrt(q.shape[-1]))
-        return logits.log_softmax(-1), [a.softmax(-1) for a in attention], outputs[0]
+        return logits.log_softmax(-1), [a.softmax(-1) for a in attention]
 
     def losses(self, batch: Batch, part: str = "all") -> dict[str, Tensor]:
         """Terms of the loss by the names of WEIGHTS: "all", those of the "encoder", or of the "decoder" alone."""
@@ -141,19 +128,20 @@ class Nano(nn.Module):
         found = {} if part == "decoder" else self.encoder_losses(audio, batch)
         if part == "encoder":
             return found
-        logp, attention, early = self.decode(batch.tokens[:, :-1], audio, batch.counts)
+        logp, (first, second) = self.decode(batch.tokens[:, :-1], audio, batch.counts)
         found["tokens"] = self.token_loss(logp, batch.tokens[:, 1:][batch.counts])
-        found["attention"] = 0.3 * self.attention_loss(attention[0], batch) + self.attention_loss(
-            attention[1], batch
+        found["attention"] = (
+            0.5 * self.attention_loss(first[:, :1], batch.known)
+            + 0.5 * self.attention_loss(first[:, 1:2], batch.spans)
+            + self.attention_loss(second[:, :2], batch.spans)
         )
-        found["written"] = self.place_loss(self.text_place_head(early), batch.places)
         return found
 
     def encoder_losses(self, audio: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Terms that come from the encoder's output (B, T, n) and throwaway heads on it."""
         weight = torch.tensor([SILENCE_WEIGHT] + [1.0] * 10)
         frames = self.frame_head(audio).float().transpose(1, 2)
-        earlier = self.earlier_head(audio).float().transpose(1, 2).unflatten(1, (2, 11)).transpose(1, 2)
+        around = self.around_head(audio).float().transpose(1, 2).unflatten(1, (5, 11)).transpose(1, 2)
         return {
             "frames": F.cross_entropy(frames, batch.classes, weight, ignore_index=labels.IGNORE),
             "ctc": F.ctc_loss(
@@ -163,14 +151,20 @@ class Nano(nn.Module):
                 torch.tensor([len(w) for w in batch.words]),
                 zero_infinity=True,
             ),
-            "earlier": F.cross_entropy(earlier, batch.earlier, ignore_index=labels.IGNORE),
-            "places": self.place_loss(self.place_head(audio), batch.frame_places),
+            "around": F.cross_entropy(around, batch.around, ignore_index=labels.IGNORE),
+            "next": self.next_loss(audio, batch.next_start),
         }
 
-    @staticmethod
-    def place_loss(logits: Tensor, places: Tensor) -> Tensor:
-        """Cross entropy of the running number of the word."""
-        return F.cross_entropy(logits.float().transpose(1, 2), places, ignore_index=labels.IGNORE)
+    def next_loss(self, audio: Tensor, start: Tensor, most: int = 1500) -> Tensor:
+        """Cross entropy of when the next word starts, written as timestamps are, on at most `most` frames."""
+        chosen = torch.nonzero(~start.isnan().flatten())[:, 0]
+        chosen = chosen[torch.randperm(len(chosen))[:most]]
+        if not len(chosen):
+            return audio.sum() * 0.0
+        logits = self.next_head(audio.flatten(0, 1)[chosen]).float() @ self.get_buffer("times").T
+        bins = torch.arange(labels.TIMESTAMPS)
+        soft = torch.softmax(-0.5 * ((bins - start.flatten()[chosen, None]) / 2.0) ** 2, dim=-1)
+        return -(soft * logits.log_softmax(-1)).sum(-1).mean()
 
     @staticmethod
     def token_loss(logp: Tensor, out: Tensor, width: float = 1.5) -> Tensor:
@@ -183,13 +177,12 @@ class Nano(nn.Module):
         return (hard - (soft * logp[timed, first : first + labels.TIMESTAMPS]).sum()) / len(out)
 
     @staticmethod
-    def attention_loss(attention: Tensor, batch: Batch) -> Tensor:
-        """-log of the attention that falls on the frames a token is heard at, over all heads."""
+    def attention_loss(attention: Tensor, spans: Tensor) -> Tensor:
+        """-log of the attention (B, heads, N, T) that falls into `spans` (B, N, 2), over heads and known spans."""
         frames = torch.arange(attention.shape[-1])
-        inside = (frames >= batch.spans[..., :1]) & (frames < batch.spans[..., 1:])
-        known = batch.spans[..., 0] >= 0
-        mass = (attention * inside[:, None]).sum(-1).transpose(1, 2)[known]
-        return -(mass + 1e-4).log().mean()
+        inside = (frames >= spans[..., :1]) & (frames < spans[..., 1:])
+        mass = (attention * inside[:, None]).sum(-1).transpose(1, 2)[spans[..., 0] >= 0]
+        return -(mass + 1e-4).log().mean() if len(mass) else attention.sum() * 0.0
 
     @torch.no_grad()
     def export(self) -> dict[str, Any]:

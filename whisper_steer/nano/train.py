@@ -103,10 +103,9 @@ def train(rank: int, args: argparse.Namespace) -> None:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(progress, step, args.rate)
         batch = make_batch(composer, progress, np.random.default_rng([args.seed, step]))
-        with torch.autocast("cpu", torch.bfloat16):
-            losses = net.losses(
-                batch, "decoder" if args.decoder_only else "encoder" if progress < ENCODER_ONLY else "all"
-            )
+        losses = net.losses(
+            batch, "decoder" if args.decoder_only else "encoder" if progress < ENCODER_ONLY else "all"
+        )
         optimiser.zero_grad()
         sum((WEIGHTS[k] * v for k, v in losses.items()), start=torch.zeros(())).backward()
         spent = average(net, time.monotonic() - began, args.workers)

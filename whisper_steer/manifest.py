@@ -1,0 +1,32 @@
+"""A JSONL manifest of clips: one object a line, with paths relative to the manifest's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from whisper_steer.errors import DataError
+
+Item = TypeVar("Item")
+
+
+def read_manifest(path: Path, build: Callable[[dict[str, Any]], Item]) -> Iterator[Item]:
+    """``build`` of every line. Raises `DataError` that names the line where one is no object or lacks a field."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the manifest {path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield build(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path}, line {number}: {type(error).__name__} {error}; see the manifest's fields"
+            ) from error
+
+
+__all__ = ["read_manifest"]
