@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import whisper
 from torch import Tensor
 from tqdm import tqdm
 
 from whisper_steer.errors import DataError, WhisperSteerError
+from whisper_steer.fit.activations import log_mel
 from whisper_steer.gate import choose_threshold, smallest_promise
 
 from .clips import Clip, order_key, stratified
@@ -42,7 +42,7 @@ STRENGTH_WINDOWS = 20
 
 
 class Bank:
-    """First windows (mels, 3000) of the clips that baselines are fitted on; encoded once for all of them."""
+    """First windows (mels, 3000) of the clips that baselines are fitted on, padded as by `whisper.transcribe`."""
 
     def __init__(self, session: Session, clips: list[Clip], seed: int = 0) -> None:
         self.session = session
@@ -82,9 +82,7 @@ class Bank:
             audio = clip.read()
         except WhisperSteerError:
             return None
-        n_mels = self.session.model.dims.n_mels
-        mel = whisper.log_mel_spectrogram(audio, n_mels, padding=whisper.audio.N_SAMPLES)
-        return whisper.pad_or_trim(mel, whisper.audio.N_FRAMES)
+        return log_mel(audio, self.session.model.dims.n_mels)
 
     def learned(self, system: System) -> dict[str, Any]:
         """The state of a system that another builds on; fitted once."""

@@ -51,6 +51,7 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
             "sae": {"k": 4, "n_latents": 128, "explained_variance": 0.5, "mean_active": 4.0, "dead": 0.0},
             "latents": [{"latent": int(i), "frame_auroc": 0.9, "effect": 0.1} for i in indices],
             "selected_by": "hand",
+            "plan": {"training": {"steps": 3, "batch": 256}},
         },
         sae=sae,
     )

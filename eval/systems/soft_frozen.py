@@ -3,6 +3,8 @@ ones (cosine of 0.8 or more), trained on the same kind of activations and scored
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from torch import Tensor
 from whisper_steer.fit.activations import Activations
 from whisper_steer.fit.scoring import add_effect, detection_scores
 from whisper_steer.fit.selection import build_edits, edit_latents
-from whisper_steer.fit.train_sae import batch_top_k
+from whisper_steer.fit.train_sae import Training, batch_top_k
 from whisper_steer.fit.windows import NONSPEECH, SPEECH
 from whisper_steer.methods import Edits
 from whisper_steer.sae import SAE, SAEConfig
@@ -18,9 +20,6 @@ from whisper_steer.sae import SAE, SAEConfig
 from ..fits import Bank
 
 COSINE = 0.8
-STEPS = 200
-BATCH = 1024
-LEARNING_RATE = 1e-3
 EFFECT_WINDOWS = 20
 
 
@@ -28,8 +27,8 @@ def soft_frozen_edits(bank: Bank) -> Edits:
     """Train the control on the fit windows and select its latents by the same scores as `whisper-steer fit`."""
     session, artifact = bank.session, bank.session.need_artifact()
     activations = fit_activations(bank, artifact.hook_point)
-    ours = artifact.load_sae().config
-    sae = train_soft_frozen(activations, ours, session.seed)
+    ours, budget = artifact.load_sae().config, Training(**artifact.info["plan"]["training"])
+    sae = train_soft_frozen(activations, ours, replace(budget, seed=session.seed))
     scores = detection_scores(sae, activations, session.seed)
     add_effect(session.model, artifact.hook_point, sae, activations, scores, EFFECT_WINDOWS)
     return build_edits(sae, scores, activations, edit_latents(scores, len(artifact.edits.sign)))
@@ -50,8 +49,11 @@ def fit_activations(bank: Bank, point: str) -> Activations:
     )
 
 
-def train_soft_frozen(activations: Activations, config: SAEConfig, seed: int) -> SAE:
-    """Batch-Top-K training with Adam; after each step every direction is turned back to COSINE where it strayed."""
+def train_soft_frozen(activations: Activations, config: SAEConfig, training: Training) -> SAE:
+    """Batch-Top-K training with Adam, as long as ours; after each step every direction is turned back to COSINE
+    where it strayed.
+    """
+    seed = training.seed
     sae = SAE(config, torch.Generator().manual_seed(seed + 1))
     start = sae.W_dec.detach().clone()
     index = activations.frame_index(np.random.default_rng(seed))
@@ -61,9 +63,9 @@ def train_soft_frozen(activations: Activations, config: SAEConfig, seed: int) ->
         return torch.from_numpy(activations.hidden[rows[:, 0], rows[:, 1]]).float()
 
     sae.mean.copy_(gather(index[rng.permutation(len(index))[:20_000]]).mean(dim=0))
-    optimizer = torch.optim.Adam(sae.parameters(), lr=LEARNING_RATE)
-    for _ in range(STEPS):
-        x, _ = sae.normalise(gather(index[rng.integers(len(index), size=BATCH)]))
+    optimizer = torch.optim.Adam(sae.parameters(), lr=training.learning_rate)
+    for _ in range(training.steps):
+        x, _ = sae.normalise(gather(index[rng.integers(len(index), size=training.batch)]))
         z, kept = batch_top_k(sae.pre_activations(x), config.k)
         loss = (x - sae.decode(z)).pow(2).sum(dim=-1).mean()
         optimizer.zero_grad(set_to_none=True)
