@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 import whisper
+from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
 from whisper.model import ModelDimensions, Whisper
 
 NANO = Path(__file__).parents[1] / "whisper_steer" / "assets" / "nano.pt"
@@ -97,3 +98,11 @@ def tiny_ct2(tiny_model: Whisper, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("models") / "tiny-random-ct2"
     save_ct2(tiny_model, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory, tiny_model: Whisper) -> dict[str, Path]:
+    """Two artifacts for the random model: by one no window has speech, by the other each has."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    thresholds = {"open": ALWAYS_OPEN, "shut": ALWAYS_SHUT}
+    return {k: make_artifact(tiny_model.encoder, threshold=t).save(folder / k) for k, t in thresholds.items()}

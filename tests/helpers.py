@@ -1,11 +1,17 @@
-"""Small artifacts and activations made by hand, for tests that need something to steer with."""
+"""Small artifacts made by hand, for tests that need something to steer with; the command line in this process."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import torch
+from click.testing import CliRunner, Result
 from torch import nn
 
 from whisper_steer.artifact import Artifact
+from whisper_steer.cli import main
 from whisper_steer.gate import Gate
 from whisper_steer.methods import METHODS, Edits
 from whisper_steer.models import encoder_fingerprint
@@ -59,3 +65,24 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
 
 ALWAYS_OPEN, ALWAYS_SHUT = 1e9, -1e9
 """thresholds under which no window, or every window, is judged speech"""
+
+ONCE = ("--temperature_increment_on_fallback", "None")
+FILES = {"tone.json", "tone.srt", "tone.tsv", "tone.txt", "tone.vtt"}
+"""what it writes for tone.wav"""
+QUICK = ("--beam_size", "None", *ONCE)
+"""options of `whisper-steer transcribe` that keep it to one greedy decoding"""
+
+
+def run(*args: str | Path, stdin: bytes | None = None) -> Result:
+    """`whisper-steer` in this process."""
+    torch.manual_seed(0)
+    return CliRunner().invoke(main, [str(a) for a in args], input=stdin)
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """File name -> text, or what the JSON says: a temperature may be 0 or 0.0, NaN is a word."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    return {
+        name: json.loads(text, parse_constant=str) if name.endswith(".json") else text
+        for name, text in texts.items()
+    }

@@ -25,13 +25,13 @@ from whisper_steer.models import encoder_fingerprint
 from whisper_steer.spectrogram import log_mel_spectrogram
 from whisper_steer.steering import Decision, Mode, Steering
 
-_stock_loop = FunctionType(
+stock_loop = FunctionType(
     whisper.transcribe.__code__,
     {**whisper.transcribe.__globals__, "log_mel_spectrogram": log_mel_spectrogram},
     argdefs=whisper.transcribe.__defaults__,
 )
 """openai-whisper's `transcribe` with the spectrogram made in blocks: the same numbers in bounded memory."""
-_stock_loop.__kwdefaults__ = whisper.transcribe.__kwdefaults__
+stock_loop.__kwdefaults__ = whisper.transcribe.__kwdefaults__
 
 
 def transcribe(
@@ -58,8 +58,8 @@ def transcribe(
     samples = audio if isinstance(audio, Tensor) else load_audio(audio)
     chosen = prepare(model, steering, mode=mode, method=method, max_suppressed_speech=max_suppressed_speech)
     if chosen is None:
-        return dict(_stock_loop(model, samples, **options))
-    result = dict(_stock_loop(SteeredModel(model, chosen), samples, **options))
+        return dict(stock_loop(model, samples, **options))
+    result = dict(stock_loop(SteeredModel(model, chosen), samples, **options))
     return _with_steering(result, chosen)
 
 
