@@ -102,7 +102,8 @@ def _step(
     sae: SAE, optimizer: torch.optim.Adam, h: Tensor, idle: Tensor, training: Training
 ) -> tuple[float, Tensor]:
     x, _ = sae.normalise(h)
-    with torch.autocast(h.device.type, torch.bfloat16):
+    half = torch.autocast(h.device.type, torch.bfloat16, enabled=h.device.type != "cpu")
+    with half:  # a CPU without bfloat16 instructions takes ten times as long with it
         pre = sae.pre_activations(x)
         z, kept = batch_top_k(pre, sae.config.k)
         error = x - sae.decode(z)
@@ -113,7 +114,7 @@ def _step(
         n = min(training.aux_k, int(dead.sum()))
         revived = torch.where(dead, pre.float(), 0.0).topk(n, dim=-1)
         z_aux = torch.zeros_like(pre.float()).scatter(-1, revived.indices, revived.values)
-        with torch.autocast(h.device.type, torch.bfloat16):
+        with half:
             explained = z_aux @ sae.W_dec
         total = loss + training.aux_weight * (error.detach() - explained).float().pow(2).sum(dim=-1).mean()
     optimizer.zero_grad(set_to_none=True)

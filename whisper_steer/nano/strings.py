@@ -16,6 +16,8 @@ from whisper_steer.nano.speech import RATE, Audio, Unit
 PAUSES = ((0.02, 0.15), (0.05, 0.5), (0.1, 2.0), (0.1, 2.0), (0.3, 1.5))
 """Ranges of pauses in seconds; one is drawn per string."""
 DENSE = (0.0, 0.2)
+REPEATS = 0.2
+"""share of the words that are said once more: by chance alone too few to learn to write both"""
 
 
 @dataclass
@@ -92,8 +94,7 @@ class Composer:
             self.pools.append((units, list(by_voice.values())))
         self.noises = noises
         self.hardness = 1.0
-        """Share of strings that are degraded by more than a gain."""
-        """Share of the strings that may be degraded; grows while training."""
+        """Share of strings that are degraded by more than a gain; grows while training."""
 
     def layout(self, seconds: float, words: int, lead: float, dense: bool = False) -> String:
         """Up to `words` words within `seconds`, the first after `lead`; one voice three times in four."""
@@ -104,9 +105,11 @@ class Composer:
         even, rate, wobble = rng.random() < 0.5, rng.uniform(0.87, 1.15), rng.uniform(0, 8)
         units: list[Unit] = []
         gaps: list[float] = []
-        at, tries = lead, 5
+        chosen, at, tries = pool[0], lead, 5
         while words > 0:
-            unit = resample(pool[rng.integers(len(pool))], rate * rng.uniform(0.97, 1.03))
+            if not (units and len(chosen.words) == 1 and rng.random() < REPEATS):
+                chosen = pool[rng.integers(len(pool))]
+            unit = resample(chosen, rate * rng.uniform(0.97, 1.03))
             if len(unit.words) > words and units:
                 break
             gap = rng.uniform(low, high) if dense or rng.random() > 0.04 else rng.uniform(1, 6)
