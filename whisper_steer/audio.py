@@ -45,7 +45,9 @@ def load_audio(source: str | Path | bytes | npt.NDArray[Any], sr: int = SAMPLE_R
     stream, without samples, or with NaN or infinite samples.
     """
     if isinstance(source, np.ndarray):
-        return _checked(_from_array(source), "the array")
+        if source.size == 0:
+            raise AudioError("the array holds no samples")
+        return _finite(_from_array(source), "the array")
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), "the audio bytes", sr)
     if str(source) == "-":
@@ -120,9 +122,7 @@ def _joined(chunks: Iterator[Mono], name: str) -> Mono:
     held = 0
     with tempfile.TemporaryFile(prefix="whisper-steer-") as file:
         for chunk in chunks:
-            if not np.isfinite(chunk).all():
-                raise AudioError(f"{name} holds NaN or infinite samples: repair or export it again")
-            parts.append(chunk)
+            parts.append(_finite(chunk, name))
             held += chunk.size
             if held > LONG or file.tell():
                 file.write(np.concatenate(parts, dtype=np.float32).tobytes())
@@ -130,7 +130,9 @@ def _joined(chunks: Iterator[Mono], name: str) -> Mono:
         if file.tell():
             file.flush()
             return np.memmap(file, np.float32, "r+")
-    return _checked(np.concatenate(parts) if parts else np.empty(0, np.float32), name)
+    if not held:
+        raise AudioError(f"{name} holds no samples")
+    return np.concatenate(parts)
 
 
 def _from_array(array: npt.NDArray[Any]) -> Mono:
@@ -143,9 +145,7 @@ def _from_array(array: npt.NDArray[Any]) -> Mono:
     return np.ascontiguousarray(array if array.ndim == 1 else array.mean(axis=1), dtype=np.float32)
 
 
-def _checked(mono: Mono, name: str) -> Mono:
-    if mono.size == 0:
-        raise AudioError(f"{name} holds no samples")
+def _finite(mono: Mono, name: str) -> Mono:
     if not np.isfinite(mono).all():
         raise AudioError(f"{name} holds NaN or infinite samples: repair or export it again")
     return mono

@@ -34,7 +34,7 @@ def log_mel_spectrogram(
     device: str | torch.device | None = None,
 ) -> Tensor:
     """(n_mels, (n + padding) // 160) float32 of samples (n,) at 16 kHz, with ``padding`` zeros behind them."""
-    samples = torch.as_tensor(audio) if device is None else torch.as_tensor(audio).to(device)
+    samples = torch.as_tensor(audio, device=device)
     n = len(samples) + padding
     frames = n // HOP_LENGTH
     edge = N_FFT // 2

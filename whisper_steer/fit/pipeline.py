@@ -28,7 +28,7 @@ DEFAULT_HOOK_POINT = "ln_post"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to spend. The defaults fit `base` on two CPU cores within 15 minutes."""
+    """How much to spend. The defaults are meant to fit `base` on two CPU cores in 15 minutes; not timed."""
 
     speech_windows: int = 200
     nonspeech_windows: int = 160

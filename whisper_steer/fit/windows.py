@@ -115,12 +115,9 @@ def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.
     condition = str(rng.choice(list(CONDITIONS), p=list(CONDITIONS.values())))
     if condition == "noise":
         end = min(N_SAMPLES, end + int(rng.exponential(3.0) * SAMPLE_RATE))
-        background = _looped(next(noise).samples(), end, rng)
-        audio[:end] = mix(audio[:end], background, float(rng.uniform(-8, 20)), labels)
-    elif condition == "quiet":
-        audio *= 10 ** (rng.uniform(-55, -15) / 20)
-    elif condition == "band":
-        audio = band_limit(audio, rng)
+        audio[:end] = _degraded(audio[:end], labels, condition, next(noise), rng)
+    else:
+        audio = _degraded(audio, labels, condition, None, rng)
     if rng.random() < GOES_ON:
         end = N_SAMPLES
     return Window(_peak_safe(audio), labels, "speech", condition, _frames(end))
@@ -159,15 +156,25 @@ def _speech_piece(clip: Clip, noise: Clip, rng: np.random.Generator) -> tuple[np
     samples = np.pad(samples, (lead, int(rng.uniform(0, 0.5) * SAMPLE_RATE)))
     spoken = np.concatenate([np.zeros(lead // FRAME_SAMPLES, bool), spoken_frames(samples[lead:])])
     condition = str(rng.choice(list(CONDITIONS), p=list(CONDITIONS.values())))
-    if condition == "noise":
+    labels = np.where(spoken, SPEECH, NONSPEECH).astype(np.int8)
+    return _degraded(samples, labels, condition, noise, rng, faintest=-45), spoken
+
+
+def _degraded(
+    samples: np.ndarray,
+    labels: np.ndarray,
+    condition: str,
+    noise: Clip | None,
+    rng: np.random.Generator,
+    faintest: float = -55,
+) -> np.ndarray:
+    """Speech in one of `CONDITIONS`; ``faintest`` is the lowest level in dB of a quiet one."""
+    if condition == "noise" and noise is not None:
         background = _looped(noise.samples(), len(samples), rng)
-        labels = np.where(spoken, SPEECH, NONSPEECH).astype(np.int8)
-        samples = mix(samples, background, float(rng.uniform(-8, 20)), labels)
-    elif condition == "quiet":
-        samples = samples * 10 ** (rng.uniform(-45, -15) / 20)
-    elif condition == "band":
-        samples = band_limit(samples, rng)
-    return samples, spoken
+        return mix(samples, background, float(rng.uniform(-8, 20)), labels)
+    if condition == "quiet":
+        return np.asarray(samples * 10 ** (rng.uniform(faintest, -15) / 20))
+    return band_limit(samples, rng) if condition == "band" else samples
 
 
 def nonspeech_window(noise: Iterator[Clip], rng: np.random.Generator) -> Window:

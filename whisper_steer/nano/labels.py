@@ -127,7 +127,6 @@ def neighbours(string: String, frames: int) -> np.ndarray:
     the one after it; the number of words since the last pause longer than SEGMENT_PAUSE.
     """
     found = np.full((5, frames), IGNORE, np.int64)
-    end = frames if string.cut is None else round(string.cut * 50)
     digits = [10, 10, *(w.digit for w in string.words), 10, 10]
     from_, run = 0, 0
     for i, word in enumerate(string.words):
@@ -140,9 +139,8 @@ def neighbours(string: String, frames: int) -> np.ndarray:
     if string.cut is None:
         found[2:4, from_:] = 10
     else:
-        found[2:4, from_:] = IGNORE
-        found[3, :from_] = np.where(found[3, :from_] == 10, IGNORE, found[3, :from_])
-    found[:, end:] = IGNORE
+        found[3][found[3] == 10] = IGNORE
+        found[:, round(string.cut * 50) :] = IGNORE
     return found
 
 

@@ -162,8 +162,7 @@ class Nano(nn.Module):
         if not len(chosen):
             return audio.sum() * 0.0
         logits = self.next_head(audio.flatten(0, 1)[chosen]).float() @ self.get_buffer("times").T
-        bins = torch.arange(labels.TIMESTAMPS)
-        soft = torch.softmax(-0.5 * ((bins - start.flatten()[chosen, None]) / 2.0) ** 2, dim=-1)
+        soft = near_times(start.flatten()[chosen], 2.0)
         return -(soft * logits.log_softmax(-1)).sum(-1).mean()
 
     @staticmethod
@@ -171,8 +170,7 @@ class Nano(nn.Module):
         """Cross entropy; targets that are timestamps are a Gaussian of `width` bins around the right one."""
         timed = is_time(out)
         hard = -logp[~timed].gather(1, out[~timed, None]).sum()
-        bins = torch.arange(labels.TIMESTAMPS)
-        soft = torch.softmax(-0.5 * ((bins - (out[timed, None] - labels.FIRST_TIME)) / width) ** 2, dim=-1)
+        soft = near_times(out[timed] - labels.FIRST_TIME, width)
         first = labels.FIRST_TIME
         return (hard - (soft * logp[timed, first : first + labels.TIMESTAMPS]).sum()) / len(out)
 
@@ -194,3 +192,8 @@ class Nano(nn.Module):
         state = {k: v.half() for k, v in self.whisper.state_dict().items()}
         state["decoder.token_embedding.weight"] = rows.half()
         return {"dims": dict(vars(DIMS)), "model_state_dict": state}
+
+
+def near_times(at: Tensor, width: float) -> Tensor:
+    """Targets (n, TIMESTAMPS) that are a Gaussian of ``width`` timestamps around each of ``at`` (n,)."""
+    return torch.softmax(-0.5 * ((torch.arange(labels.TIMESTAMPS) - at[:, None]) / width) ** 2, dim=-1)
