@@ -23,6 +23,7 @@ from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import ct2, hf
 from whisper_steer.formats.tokenizer import is_multilingual, language_tokens, make_tokenizer
 from whisper_steer.models import NANO, load_model
+from whisper_steer.segments import take_out_unspoken
 
 WINDOW_SECONDS = 30.0
 
@@ -91,6 +92,11 @@ class Faster:
             for name in ("words", "steering"):
                 if fields[name] is None:
                     del fields[name]
+            if segment.steering is not None:
+                fields["steering"] = {
+                    "evidence": segment.steering.evidence,
+                    "action": segment.steering.action,
+                }
             segments.append(fields)
             _say(fields, verbose)
         return _result(segments, info.language, info.steering)
@@ -185,7 +191,8 @@ class Transformers:
         return codes[token]
 
     def _read(self, found: list[dict[str, Any]], language: str, verbose: bool | None) -> dict[str, Any]:
-        eot = self._tokenizer.token_to_id("<|endoftext|>")
+        eot = int(self._model.config.eos_token_id)
+        first_timestamp = self._model.config.vocab_size - 1501
         decisions = list(self._handle.decisions) if self._handle is not None else []
         segments: list[dict[str, Any]] = []
         windows: list[dict[str, Any]] = []
@@ -194,8 +201,11 @@ class Transformers:
             tokens = [t for t in piece["tokens"].tolist() if t != eot]
             times = {"start": float(piece["start"]), "end": float(piece["end"])}
             if decisions and piece["result"] is not source:  # pieces of one window share its result
-                windows.append({**times, **asdict(decisions[len(windows)])})
+                decision = decisions[len(windows)]
+                windows.append({**times, "evidence": decision.evidence, "action": decision.action})
                 source = piece["result"]
+            if windows:
+                tokens = take_out_unspoken(tokens, decisions[len(windows) - 1], eot, first_timestamp)
             text = self._tokenizer.decode([t for t in tokens if t < eot])
             if not text.strip():
                 continue

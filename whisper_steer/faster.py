@@ -34,8 +34,10 @@ from whisper_steer import artifact as artifacts
 from whisper_steer.errors import ArtifactError, ModelError, UsageError
 from whisper_steer.formats import ct2
 from whisper_steer.models import encoder_fingerprint, load_model
+from whisper_steer.segments import take_out_unspoken
 from whisper_steer.steered_ct2 import SteeredCT2
 from whisper_steer.steering import Decision, Mode, Steering
+from whisper_steer.transcription import Tagged
 
 Route = Literal["auto", "output", "encoder"]
 
@@ -88,7 +90,8 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         source = _Source(path, checkpoint)
         self.steering = _prepare(source, steering, mode, method, max_suppressed_speech)
         self.windows: list[dict[str, Any]] = []
-        self._decision: Decision | None = None
+        self.decisions: list[Decision] = []
+        """of decoded windows that are not yet split into segments"""
         encoder = None
         if self.steering is not None:
             point = self.steering.artifact.hook_point
@@ -122,19 +125,18 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
 
     def generate_with_fallback(self, *args: Any, **kwargs: Any) -> Any:
         outcome = super().generate_with_fallback(*args, **kwargs)
-        self._decision = getattr(outcome[0].no_speech_prob, "decision", None)
+        self.decisions = _decisions(outcome[0].no_speech_prob)
         return outcome
 
-    def _split_segments_by_timestamps(self, *args: Any, **kwargs: Any) -> Any:
-        segments, *rest = super()._split_segments_by_timestamps(*args, **kwargs)
-        if self._decision is not None:
-            self.record(kwargs["time_offset"], segments[-1]["end"], self._decision)
-            self._decision = None
+    def _split_segments_by_timestamps(self, tokenizer: Any, tokens: list[int], **kwargs: Any) -> Any:
+        if not self.decisions:
+            return super()._split_segments_by_timestamps(tokenizer=tokenizer, tokens=tokens, **kwargs)
+        decision = self.decisions.pop(0)
+        tokens = take_out_unspoken(tokens, decision, tokenizer.eot, tokenizer.timestamp_begin)
+        segments, *rest = super()._split_segments_by_timestamps(tokenizer=tokenizer, tokens=tokens, **kwargs)
+        place = {"start": kwargs["time_offset"], "end": segments[-1]["end"]}
+        self.windows.append({**place, "evidence": decision.evidence, "action": decision.action})
         return segments, *rest
-
-    def record(self, start: float, end: float, decision: Decision) -> None:
-        """Add one window, times in seconds."""
-        self.windows.append({"start": start, "end": end, **vars(decision)})
 
 
 class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type: ignore[misc]
@@ -147,24 +149,27 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         segments, info = super(BatchedInferencePipeline, run).transcribe(*args, **kwargs)
         return segments, run.model.describe(info)
 
-    def forward(self, features: Any, tokenizer: Any, chunks_metadata: Any, options: Any) -> Any:
-        outputs = super().forward(features, tokenizer, chunks_metadata, options)
-        for chunk, segments in zip(chunks_metadata, outputs, strict=True):
-            if decision := getattr(segments[-1]["no_speech_prob"], "decision", None):
-                self.model.record(chunk["offset"], segments[-1]["end"], decision)
-        return outputs
+    def generate_segment_batched(self, *args: Any, **kwargs: Any) -> Any:
+        encoded, outputs = super().generate_segment_batched(*args, **kwargs)
+        self.model.decisions = [d for output in outputs for d in _decisions(output["no_speech_prob"])]
+        return encoded, outputs
 
     def _batched_segments_generator(self, *args: Any, **kwargs: Any) -> Iterator[Segment]:
         return with_decisions(super()._batched_segments_generator(*args, **kwargs))
 
 
+def _decisions(no_speech_prob: float) -> list[Decision]:
+    """The one tagged on a no-speech probability, or none."""
+    return [no_speech_prob.decision] if isinstance(no_speech_prob, Tagged) else []
+
+
 def with_decisions(segments: Iterator[StockSegment]) -> Iterator[Segment]:
-    """Turn the tags on no-speech probabilities into fields, and drop the segments of windows left without text."""
+    """Turn the tags on no-speech probabilities into fields, and drop what has no text where nobody speaks."""
     number = 0
     for segment in segments:
         fields = vars(segment)
         decision = getattr(segment.no_speech_prob, "decision", None)
-        if decision is not None and decision.action != "untouched" and not segment.tokens:
+        if decision is not None and not segment.text.strip():
             continue
         number += 1
         fields |= {"id": number, "no_speech_prob": float(segment.no_speech_prob), "steering": decision}

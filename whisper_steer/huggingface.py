@@ -42,7 +42,8 @@ def attach(
 
     steering: "auto" finds the artifact by the encoder's fingerprint, else an artifact's folder or name, or a
     `Steering`; mode, method, max_suppressed_speech: as for `Steering`. Returns a handle with ``decisions`` and
-    ``remove()``, also a context manager. One steering at a time sits on a model.
+    ``remove()``, also a context manager. One steering at a time sits on a model. What ``generate`` writes into a window
+    with speech stays whole: segments away from it are not dropped here.
 
     Raises `ArtifactError` (none for this model), `FingerprintError`, `MissingPackageError`, `UsageError`.
     """

@@ -21,13 +21,15 @@ from whisper_steer.methods import get_method
 
 Mode = Literal["skip", "steer", "off"]
 Action = Literal["untouched", "steered", "skipped"]
-Scope = Literal["window", "frame"]
+Scope = Literal["window", "segment", "frame"]
 
 DEFAULT_MODE: Mode = "skip"
 DEFAULT_METHOD = "clamp"
+DEFAULT_SCOPE: Scope = "segment"
 DEFAULT_MAX_SUPPRESSED_SPEECH = 0.005
 SPEECH_MARGIN_FRAMES = 25
-"""with scope "frame": half a second around a frame judged speech stays untouched"""
+"""half a second around a frame judged speech counts as speech, in the scopes below a window"""
+FRAMES_PER_SECOND = 50
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class Decision:
     evidence: float
     """logit: the window's strongest 0.2 s of speech"""
     action: Action
+    speech: tuple[tuple[float, float], ...] | None = None
+    """spans, in seconds from the window's start, outside of which segments are dropped; None: none is"""
+
+    def heard(self, start: float, end: float) -> bool:
+        """Whether a segment between two places in the window, in seconds, may hold speech."""
+        return self.speech is None or any(first < end and start < last for first, last in self.speech)
 
 
 class Steering:
@@ -45,8 +53,9 @@ class Steering:
     mode: "skip" does not decode windows in which nobody speaks, "steer" edits them and decodes, "off" is stock.
     method: how activations are edited in mode "steer", see `whisper_steer.methods`; ``strength`` None takes the
     artifact's. max_suppressed_speech: the promise that sets the gate's threshold (a share; None is 0.5 %).
-    scope: "window" leaves a window in which anybody speaks as it is, to the bit; "frame" edits its frames that are
-    half a second or more away from speech (mode "steer"). gated=False edits every frame of every window.
+    scope, in a window where somebody speaks: "window" leaves all of it to stock; "segment" does as well, and then
+    drops the segments that lie half a second or more away from speech by their timestamps; "frame" edits the frames
+    that do (mode "steer"). gated=False edits every frame of every window.
     """
 
     def __init__(
@@ -57,7 +66,7 @@ class Steering:
         method: str | None = None,
         strength: float | None = None,
         max_suppressed_speech: float | None = None,
-        scope: Scope = "window",
+        scope: Scope = DEFAULT_SCOPE,
         gated: bool = True,
     ) -> None:
         self.artifact = artifact if isinstance(artifact, Artifact) else Artifact.load(resolve(artifact))
@@ -110,9 +119,14 @@ class Steering:
         evidence = gates.pool(frames)
         speech = (evidence >= self.threshold) & self.gated
         acting: Action = "steered" if self.mode == "steer" else "skipped"
+        near = self._near_speech(frames) if self.gated and self.scope != "window" else None
         decisions = [
-            Decision(float(value), "untouched" if shut else acting)
-            for value, shut in zip(evidence.tolist(), speech.tolist(), strict=True)
+            Decision(
+                value,
+                "untouched" if shut else acting,
+                spans(near[i]) if shut and near is not None and self.scope == "segment" else None,
+            )
+            for i, (value, shut) in enumerate(zip(evidence.tolist(), speech.tolist(), strict=True))
         ]
         if self.mode != "steer":
             return None, decisions
@@ -125,8 +139,8 @@ class Steering:
             return None, decisions
         chosen = hidden[rows].float()
         change = self.method(chosen, self._edits, self.strength)
-        if self.scope == "frame" and self.gated:
-            change = change * ~self._near_speech(frames)[..., None]
+        if self.scope == "frame" and near is not None:
+            change = change * ~near[..., None]
         edited = hidden.clone()
         edited[rows] = torch.where(change == 0, chosen, chosen + change).to(hidden.dtype)
         return edited, decisions
@@ -140,6 +154,13 @@ class Steering:
             judged[:, None], reach, stride=1, padding=SPEECH_MARGIN_FRAMES
         )
         return widened[:, 0] > 0
+
+
+def spans(frames: Tensor) -> tuple[tuple[float, float], ...]:
+    """Runs of True in (n,) frames -> (start, end) of each in seconds."""
+    edges = torch.nn.functional.pad(frames.int(), (1, 1)).diff().nonzero()[:, 0].tolist()
+    seconds = [edge / FRAMES_PER_SECOND for edge in edges]
+    return tuple(zip(seconds[::2], seconds[1::2], strict=True))
 
 
 class WindowEdit:

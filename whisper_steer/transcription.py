@@ -2,7 +2,8 @@
 
 openai-whisper's `transcribe` asks its model to `decode` one window at a time, up to six times each. `SteeredModel`
 stands in for the model: it encodes a window once, lets `Steering` decide, and then decodes as stock does, decodes
-edited features, or does not decode at all. Everything else (seek, prompts, timestamps, options) is stock's own code.
+edited features, or does not decode at all, and takes out the text of segments where nobody speaks. Everything else
+(seek, prompts, timestamps, options) is stock's own code.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import whisper
 from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import Whisper
+from whisper.tokenizer import get_tokenizer
 
 from whisper_steer import artifact as artifacts
 from whisper_steer.audio import load_audio
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.models import encoder_fingerprint
+from whisper_steer.segments import take_out_unspoken
 from whisper_steer.spectrogram import log_mel_spectrogram
 from whisper_steer.steering import Decision, Mode, Steering
 
@@ -101,6 +104,7 @@ class SteeredModel:
     def __init__(self, model: Whisper, steering: Steering) -> None:
         self.model = model
         self.steering = steering
+        self._tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages)
         self._mel: Tensor | None = None
         self._features: Tensor
         self._decision: Decision
@@ -128,7 +132,13 @@ class SteeredModel:
         result = whisper.decode(self.model, self._features[0], options)
         if decision.action == "steered" and not result.text:
             return _empty(self._features[0], options, decision)
-        return replace(result, no_speech_prob=Tagged(result.no_speech_prob, decision))
+        return replace(
+            result,
+            tokens=take_out_unspoken(
+                result.tokens, decision, self._tokenizer.eot, self._tokenizer.timestamp_begin
+            ),
+            no_speech_prob=Tagged(result.no_speech_prob, decision),
+        )
 
 
 def lift_ban_on_silence(options: DecodingOptions) -> DecodingOptions:
@@ -164,19 +174,21 @@ def _empty(features: Tensor, options: DecodingOptions, decision: Decision) -> De
 
 
 def _with_steering(result: dict[str, Any], steering: Steering) -> dict[str, Any]:
-    """Turn the tags into fields; drop the empty segments that stand for windows without text."""
+    """Turn the tags into fields; drop the empty segments, and text where nobody speaks."""
     windows: list[dict[str, Any]] = []
     segments: list[dict[str, Any]] = []
     for segment in result["segments"]:
         tag: Tagged = segment["no_speech_prob"]
         segment["no_speech_prob"] = float(tag)
         decision = {"evidence": tag.decision.evidence, "action": tag.decision.action}
+        offset = segment["seek"] / 100
         seconds = {"start": segment["start"], "end": segment["end"]}
         if windows and windows[-1]["seek"] == segment["seek"]:
             windows[-1]["end"] = segment["end"]
         else:
             windows.append({"seek": segment["seek"], **seconds, **decision})
-        if tag.decision.action == "untouched" or segment["tokens"]:
+        heard = tag.decision.heard(segment["start"] - offset, segment["end"] - offset)
+        if segment["tokens"] or (tag.decision.action == "untouched" and heard):
             segments.append({**segment, "id": len(segments), "steering": decision})
     for window in windows:
         window["start"] = window.pop("seek") / 100

@@ -1,0 +1,86 @@
+"""If these fail, music before a word is still written down, or the word goes with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import whisper
+from helpers import ALWAYS_SHUT, make_artifact
+from whisper.model import Whisper
+
+import whisper_steer
+from whisper_steer.audio import load_audio
+from whisper_steer.segments import BLANK, take_out_unspoken
+from whisper_steer.steering import Decision, Steering, spans
+
+EOT, FIRST = 50256, 50363
+
+
+def at(seconds: float) -> int:
+    return FIRST + round(seconds / 0.02)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ([at(0), 5, 6, at(4), at(4), 7, at(6)], [at(0), BLANK, at(4), at(4), 7, at(6)]),
+        ([at(0), 5, at(5.5), at(8), 7], [at(0), 5, at(5.5), at(8), BLANK]),  # cut off: it reaches to the end
+        ([at(8), 5, at(9)], [at(8), BLANK, at(9)]),
+        ([5, 6, 7], [5, 6, 7]),  # without timestamps a window is one segment
+        ([at(7), 5, at(7)], [at(7), BLANK, at(7)]),
+        ([], []),
+    ],
+)
+def test_text_goes_where_nobody_is_heard_and_timestamps_stay(tokens: list[int], expected: list[int]) -> None:
+    decision = Decision(1.0, "untouched", ((5.0, 7.0),))
+    assert take_out_unspoken(tokens, decision, EOT, FIRST) == expected
+    assert take_out_unspoken(tokens, Decision(1.0, "untouched"), EOT, FIRST) == tokens
+
+
+def test_the_blank_is_one_space_in_every_vocabulary() -> None:
+    for multilingual in (False, True):
+        assert whisper.tokenizer.get_tokenizer(multilingual).decode([BLANK]) == " "
+
+
+def test_spans_are_runs_of_frames_in_seconds() -> None:
+    frames = torch.zeros(1500, dtype=torch.bool)
+    frames[0:5], frames[50:100], frames[1499] = True, True, True
+    assert spans(frames) == ((0.0, 0.1), (1.0, 2.0), (29.98, 30.0))
+    assert spans(torch.zeros(1500, dtype=torch.bool)) == ()
+
+
+@pytest.fixture(scope="module")
+def pad_then_digits() -> np.ndarray:
+    """From the demonstration: the end of a string of digits, 19 s of a pad, another string."""
+    return load_audio(Path(whisper_steer.__file__).parent / "assets" / "demo.flac")[90 * 16000 :]
+
+
+def test_kept_segments_are_stocks_and_the_rest_lies_away_from_speech(
+    nano_path: Path, pad_then_digits: np.ndarray
+) -> None:
+    model = whisper.load_model(str(nano_path), device="cpu")
+    options = {"temperature": 0.0, "fp16": False, "condition_on_previous_text": False}
+    stock = [s for s in whisper.transcribe(model, pad_then_digits, **options)["segments"] if s["text"]]
+    result = whisper_steer.transcribe(model, pad_then_digits, steering="auto", **options)
+    whole = whisper_steer.transcribe(
+        model, pad_then_digits, steering=Steering("nano", scope="window"), **options
+    )
+    assert [s["tokens"] for s in whole["segments"]] == [s["tokens"] for s in stock]
+    kept = [(s["start"], s["end"], s["tokens"]) for s in result["segments"]]
+    dropped = [s for s in stock if (s["start"], s["end"], s["tokens"]) not in kept]
+    assert len(kept) + len(dropped) == len(stock)
+    assert dropped
+    assert all(s["start"] > 5.2 and s["end"] < 24.2 for s in dropped)  # the pad
+    assert result["text"] == "".join(s["text"] for s in result["segments"])
+
+
+@pytest.mark.parametrize("scope", ["window", "segment"])
+def test_a_window_that_is_speech_throughout_is_stocks_in_every_scope(tiny_model: Whisper, scope: str) -> None:
+    audio = (0.1 * np.random.default_rng(0).standard_normal(16000 * 10)).astype(np.float32)
+    options = {"temperature": 0.0, "fp16": False, "language": "en"}
+    steering = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_SHUT), scope=scope)
+    ours = whisper_steer.transcribe(tiny_model, audio, steering=steering, **options)
+    assert ours["text"] == whisper.transcribe(tiny_model, audio, **options)["text"]

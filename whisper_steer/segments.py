@@ -1,0 +1,43 @@
+"""Segments of a window with speech that lie, by their timestamps, where nobody speaks: their text is taken out.
+
+A window may hold twenty seconds of music and then a word. It is decoded as stock decodes it, and what stock wrote into
+the music goes. The timestamps stay, so that the next window starts where stock's does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from whisper_steer.steering import Decision
+
+BLANK = 220
+"""the token of one space in both of Whisper's vocabularies: a segment of it counts as empty in every runtime"""
+SECONDS_PER_TIMESTAMP = 0.02
+WINDOW_SECONDS = 30.0
+
+
+def take_out_unspoken(tokens: Sequence[int], decision: Decision, eot: int, first_timestamp: int) -> list[int]:
+    """One window's tokens with `BLANK` for the text of segments in which nobody is heard.
+
+    Text without a timestamp before or behind it reaches to the window's start or end.
+    """
+    out: list[int] = []
+    text: list[int] = []
+    start = 0.0
+
+    def close(end: float) -> None:
+        if text:
+            out.extend(text if decision.heard(start, end) else [BLANK])
+            text.clear()
+
+    for token in tokens:
+        if token >= first_timestamp:
+            time = (token - first_timestamp) * SECONDS_PER_TIMESTAMP
+            close(time)
+            start = time
+        if token < eot:
+            text.append(token)
+        else:
+            out.append(token)
+    close(WINDOW_SECONDS)
+    return out
