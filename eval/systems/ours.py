@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 import whisper_steer
-from whisper_steer.steering import Decision, Mode, Steering
+from whisper_steer.steering import DEFAULT_SCOPE, Decision, Mode, Scope, Steering
 
 from ..clips import Audio
 from ..metrics import Output
@@ -20,8 +20,8 @@ from .vad import VadCut
 class SessionSteering(Steering):
     """`Steering` that takes a window's activations from the session instead of running the encoder again."""
 
-    def __init__(self, session: Session, mode: Mode) -> None:
-        super().__init__(session.need_artifact(), mode=mode)
+    def __init__(self, session: Session, mode: Mode, scope: Scope) -> None:
+        super().__init__(session.need_artifact(), mode=mode, scope=scope)
         self.session = session
 
     def encode(self, encoder: nn.Module, mel: Tensor) -> tuple[Tensor, list[Decision]]:
@@ -38,6 +38,7 @@ class Ours(System):
     stage = "gate"
     uses_artifact = True
     mode: ClassVar[Mode] = "skip"
+    scope: ClassVar[Scope] = DEFAULT_SCOPE
     steering: SessionSteering
 
     @classmethod
@@ -45,7 +46,7 @@ class Ours(System):
         return None if session.artifact else "no steering artifact for this model"
 
     def load(self, session: Session, state: dict[str, Any]) -> None:
-        self.steering = SessionSteering(session, mode=self.mode)
+        self.steering = SessionSteering(session, self.mode, self.scope)
 
     @property
     def threshold(self) -> float:
@@ -68,6 +69,13 @@ class Ours(System):
 class OursSkip(Ours):
     name = "ours-skip"
     about = "whisper-steer, mode skip: windows that the gate calls non-speech are not decoded"
+
+
+@register
+class OursWindow(Ours):
+    name = "ours-window"
+    about = "the same, and windows with speech keep all of stock's text (scope window)"
+    scope = "window"
 
 
 @register

@@ -173,12 +173,12 @@ def _with_backend(
     backend: str, runtime: dict[str, Any], options: dict[str, Any], steered: dict[str, Any]
 ) -> Callable[..., Any]:
     """Load another runtime with model and steering; returns its ``transcribe``."""
-    from whisper_steer.backends import BACKENDS, refuse_missing
+    from whisper_steer.backends import Runtime, load, refuse_missing
 
     refuse_missing(backend, options)
     name = options.pop("model")
     where = {key: options.pop(key) for key in ("device", "model_dir", "threads")}
-    loaded = BACKENDS[backend](name, steering=steered, **where, **runtime)
+    loaded = load(backend, name, steered, Runtime(**where, **runtime))
     _settle_decoding(options, name, loaded.is_multilingual)
     return loaded.transcribe
 

@@ -26,8 +26,9 @@ UNKNOWN_MARGIN = 10
 """frames next to speech that are labelled neither way: the encoder looks around"""
 CONDITIONS = {"as recorded": 0.30, "noise": 0.45, "quiet": 0.15, "band": 0.10}
 
-CROWDED = 0.5
-"""share of the windows for fitting that are filled with pieces of many clips, each degraded in its own way"""
+CROWDED, ALONE = 0.4, 0.35
+"""shares of the windows for fitting: filled with pieces of many clips, each degraded in its own way; and with one clip
+at the start, as a short recording is. The rest hold one clip or several at any place"""
 PIECE = 6.0
 """longest piece of a clip in such a window, seconds"""
 GOES_ON = 0.3
@@ -54,8 +55,11 @@ def plan(
     kinds = rng.permutation(np.array(["speech"] * n_speech + ["nonspeech"] * n_nonspeech))
     speech_queue, noise_queue = _cycle(speech, rng), _cycle(nonspeech, rng)
     for kind in kinds:
-        if rng.random() < CROWDED:
+        draw = rng.random()
+        if draw < CROWDED:
             yield crowded_window(speech_queue if kind == "speech" else None, noise_queue, rng)
+        elif draw < CROWDED + ALONE:
+            yield alone_window(next(speech_queue if kind == "speech" else noise_queue), noise_queue, rng)
         elif kind == "speech":
             yield speech_window(speech_queue, noise_queue, rng)
         else:
@@ -121,6 +125,23 @@ def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.
     if rng.random() < GOES_ON:
         end = N_SAMPLES
     return Window(_peak_safe(audio), labels, "speech", condition, _frames(end))
+
+
+def alone_window(clip: Clip, noise: Iterator[Clip], rng: np.random.Generator) -> Window:
+    """One clip as by `single`; speech degraded in one of the ways of `CONDITIONS`, every other non-speech quieter."""
+    window = single(clip)
+    n = window.content * FRAME_SAMPLES
+    if clip.kind == "speech":
+        window.condition = str(rng.choice(list(CONDITIONS), p=list(CONDITIONS.values())))
+        background = next(noise) if window.condition == "noise" else None
+        part = _degraded(
+            window.samples[:n], window.labels[: window.content], window.condition, background, rng
+        )
+        window.samples[:n] = part
+    elif rng.random() < 0.5:
+        window.samples *= np.float32(10 ** (rng.uniform(-40, 0) / 20))
+    window.samples = _peak_safe(window.samples)
+    return window
 
 
 def crowded_window(speech: Iterator[Clip] | None, noise: Iterator[Clip], rng: np.random.Generator) -> Window:
