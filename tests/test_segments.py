@@ -40,9 +40,9 @@ def test_text_goes_where_nobody_is_heard_and_timestamps_stay(tokens: list[int], 
     assert take_out_unspoken(tokens, Decision(1.0, "untouched"), EOT, FIRST) == tokens
 
 
-def test_the_blank_is_one_space_in_every_vocabulary() -> None:
+def test_the_blank_is_a_line_break_in_every_vocabulary() -> None:
     for multilingual in (False, True):
-        assert whisper.tokenizer.get_tokenizer(multilingual).decode([BLANK]) == " "
+        assert whisper.tokenizer.get_tokenizer(multilingual).decode([BLANK]) == "\n"
 
 
 def test_spans_are_runs_of_frames_in_seconds() -> None:
@@ -75,6 +75,22 @@ def test_kept_segments_are_stocks_and_the_rest_lies_away_from_speech(
     assert dropped
     assert all(s["start"] > 5.2 and s["end"] < 24.2 for s in dropped)  # the pad
     assert result["text"] == "".join(s["text"] for s in result["segments"])
+
+
+def test_words_stay_with_their_segments(nano_path: Path, pad_then_digits: np.ndarray) -> None:
+    """Word timestamps are spread over the segments by counting tokens: those taken out must not shift the rest."""
+    model = whisper.load_model(str(nano_path), device="cpu")
+    options = {
+        "temperature": 0.0,
+        "fp16": False,
+        "condition_on_previous_text": False,
+        "word_timestamps": True,
+    }
+    stock = whisper.transcribe(model, pad_then_digits, **options)["text"]
+    ours = whisper_steer.transcribe(model, pad_then_digits, steering="auto", **options)["segments"]
+    assert 0 < sum(len(s["text"]) for s in ours) < len(stock)
+    for segment in ours:
+        assert "".join(word["word"] for word in segment["words"]) == segment["text"]
 
 
 @pytest.mark.parametrize("scope", ["window", "segment"])

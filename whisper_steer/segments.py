@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from whisper_steer.steering import Decision
 
-BLANK = 220
-"""the token of one space in both of Whisper's vocabularies: a segment of it counts as empty in every runtime"""
+BLANK = 198
+"""the token of a line break in both of Whisper's vocabularies. A segment of it counts as empty in every runtime; one of
+a space would as well, but word timestamps merge a space into the next segment's first word."""
 SECONDS_PER_TIMESTAMP = 0.02
 WINDOW_SECONDS = 30.0
 
