@@ -17,6 +17,8 @@ COLOURS = {
     "stock": "#6b7280", "audio": "#2563eb", "encoder": "#d97706", "decoder": "#7c3aed", "gate": "#059669",
     "text": "#db2777",
 }  # fmt: skip
+SPREAD = 10
+"""the deleted words have a logarithmic axis where the systems differ by more than this factor"""
 
 
 def tradeoff(results: dict[str, Any]) -> str | None:
@@ -36,17 +38,16 @@ def tradeoff(results: dict[str, Any]) -> str | None:
             row["F"]["value"], row["D"]["value"], xerr=_reach(row["F"]), yerr=_reach(row["D"]),
             fmt="o", ms=5, color=colour, elinewidth=0.6, alpha=0.9,
         )  # fmt: skip
+    for turn, (place, names) in enumerate(_places(rows)):
         axes.annotate(
-            name,
-            (row["F"]["value"], row["D"]["value"]),
-            fontsize=7,
-            xytext=(4, 3),
-            textcoords="offset points",
+            names, place, fontsize=7, xytext=(4, (3, -9, 13, -19)[turn % 4]), textcoords="offset points"
         )
     axes.set_xscale("symlog", linthresh=0.1)
-    axes.set_yscale("symlog", linthresh=1)
     axes.set_xlim(left=-0.02)
-    axes.set_ylim(bottom=-0.2)
+    lost = [row["D"]["value"] for row in rows.values()]
+    if max(lost) > SPREAD * min(lost):
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(bottom=-0.2)
     axes.set_xlabel("F: words invented per minute of non-speech")
     axes.set_ylabel("D: words deleted per minute of speech")
     axes.grid(alpha=0.2)
@@ -54,6 +55,19 @@ def tradeoff(results: dict[str, Any]) -> str | None:
     handles.append(Line2D([], [], color="#dc2626", marker="o", ls="", label="whisper-steer"))
     axes.legend(handles=handles, fontsize=8, title="stage", loc="best")
     return _svg(figure)
+
+
+def _places(rows: dict[str, dict[str, Any]]) -> list[tuple[tuple[float, float], str]]:
+    """Points from left to right with one label each: systems that agree to two digits share theirs."""
+    shared: dict[tuple[float, float], list[str]] = {}
+    for name, row in rows.items():
+        place = (float(f"{row['F']['value']:.2g}"), float(f"{row['D']['value']:.2g}"))
+        shared.setdefault(place, []).append(name)
+    labels = {}
+    for place, names in sorted(shared.items()):
+        names.sort(key=lambda name: not name.startswith("ours"))
+        labels[place] = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return list(labels.items())
 
 
 def bars(title: str, rows: dict[str, dict[str, Any]]) -> str | None:

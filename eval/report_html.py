@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,14 @@ def page(results: dict[str, Any], clips: list[Clip], out: Path, embed: int) -> s
     ]
     title, _, intro = heading(results).partition("\n")
     body = [f"<h1>{html.escape(title.lstrip('# '))}</h1>"]
-    body += [f"<p class='note'>{html.escape(line)}</p>" for line in intro.splitlines() if line]
+    body += [f"<p class='note'>{code(line)}</p>" for line in intro.splitlines() if line]
     body += [f"<div class='wide'>{svg}</div>" for svg in figures if svg]
     for index, (name, note, header, rows) in enumerate(sections(results)):
         opened = (
             " open" if index < 2 or name.endswith((ALL_NONSPEECH, ALL_SPEECH)) or name == "Trade-off" else ""
         )
         body.append(
-            f"<details{opened}><summary>{html.escape(name)}</summary><p class='note'>{html.escape(note)}</p>"
+            f"<details{opened}><summary>{html.escape(name)}</summary><p class='note'>{code(note)}</p>"
             f"{table(header, rows)}</details>"
         )
     body.append(false_speech(results, clips, out, embed))
@@ -62,6 +63,11 @@ def page(results: dict[str, Any], clips: list[Clip], out: Path, embed: int) -> s
         f"content='width=device-width'><title>{html.escape(title.lstrip('# '))}</title><style>{STYLE}</style></head>"
         f"<body>{''.join(body)}</body></html>\n"
     )
+
+
+def code(text: str) -> str:
+    """Escaped text with Markdown's backquotes as <code>."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
