@@ -75,7 +75,9 @@ def report(artifact: Artifact) -> list[str]:
     """The lines for people."""
     card = artifact.card()
     model, sae, gate = card.get("model", {}), card.get("sae", {}), card["gate"]
-    of = "SAE latents" if gate["kind"] == "sae" else "activations"
+    of = {"sae": "SAE latents", "dense": "activations", "mlp": "hidden units on the activations"}[
+        gate["kind"]
+    ]
     lines = [
         f"artifact     {artifact.name} (schema {card['schema']}) at {artifact.path}",
         f"encoder      {artifact.fingerprint}",
