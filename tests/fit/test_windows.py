@@ -10,6 +10,7 @@ from whisper_steer.fit.windows import (
     FRAMES,
     NONSPEECH,
     SPEECH,
+    alone_window,
     crowded_window,
     hard,
     mix,
@@ -91,3 +92,25 @@ def test_a_crowded_window_marks_speech_only_where_a_speech_piece_lies() -> None:
     silent = crowded_window(None, hum, np.random.default_rng(0))
     assert silent.kind == "nonspeech"
     assert not (silent.labels == SPEECH).any()
+
+
+def test_a_clip_alone_lies_where_a_short_recording_does_and_keeps_its_labels(
+    rng: np.random.Generator,
+) -> None:
+    """Degraded in every way, it must still be labelled as the clean clip is, at the start, with nothing behind it."""
+    word = clip("speech", np.concatenate([np.zeros(4000), np.sin(np.arange(8000) * 0.4), np.zeros(4000)]))
+    hum = cycle([clip("nonspeech", rng.normal(size=90000) * 0.1)])
+    clean = single(word)
+    seen = set()
+    for _ in range(40):
+        window = alone_window(word, hum, rng)
+        seen.add(window.condition)
+        assert window.content == clean.content
+        assert np.array_equal(window.labels, clean.labels)
+        assert not window.samples[16000:].any()
+        if window.condition == "as recorded":
+            assert np.array_equal(window.samples, clean.samples)
+    assert seen == {"as recorded", "noise", "quiet", "band"}
+    noise = alone_window(next(hum), hum, rng)
+    assert noise.kind == "nonspeech"
+    assert not (noise.labels == SPEECH).any()
