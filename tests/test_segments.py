@@ -27,10 +27,14 @@ def at(seconds: float) -> int:
     ("tokens", "expected"),
     [
         ([at(0), 5, 6, at(4), at(4), 7, at(6)], [at(0), BLANK, at(4), at(4), 7, at(6)]),
-        ([at(0), 5, at(5.5), at(8), 7], [at(0), 5, at(5.5), at(8), BLANK]),  # cut off: it reaches to the end
-        ([at(8), 5, at(9)], [at(8), BLANK, at(9)]),
+        (
+            [at(0), 5, at(5.5), at(5.5), 6, at(5.8), at(8), 7],
+            [at(0), 5, at(5.5), at(5.5), 6, at(5.8), at(8), BLANK],
+        ),  # cut off: it reaches to the end
+        ([at(8), 5, at(9)], [at(8), 5, at(9)]),  # Whisper reports this one from the window's start
+        ([at(1), 5, at(2)], [at(1), BLANK, at(2)]),
         ([5, 6, 7], [5, 6, 7]),  # without timestamps a window is one segment
-        ([at(7), 5, at(7)], [at(7), BLANK, at(7)]),
+        ([at(7), 5, at(7), at(7), 6, at(8)], [at(7), BLANK, at(7), at(7), BLANK, at(8)]),
         ([], []),
     ],
 )
@@ -52,44 +56,35 @@ def test_spans_are_runs_of_frames_in_seconds() -> None:
     assert spans(torch.zeros(1500, dtype=torch.bool)) == ()
 
 
+class HeardAtTheStart(Steering):
+    """Says of every window that somebody speaks in its first three seconds only."""
+
+    def edit(self, hidden: torch.Tensor) -> tuple[None, list[Decision]]:
+        return None, [Decision(9.0, "untouched", ((0.0, 3.0),)) for _ in hidden]
+
+
 @pytest.fixture(scope="module")
-def pad_then_digits() -> np.ndarray:
-    """From the demonstration: the end of a string of digits, 19 s of a pad, another string."""
-    return load_audio(Path(whisper_steer.__file__).parent / "assets" / "demo.flac")[90 * 16000 :]
+def digits() -> np.ndarray:
+    """From the demonstration: two strings of digits, 10 s together."""
+    audio = load_audio(Path(whisper_steer.__file__).parent / "assets" / "demo.flac")
+    return np.concatenate([audio[int(a * 16000) : int(b * 16000)] for a, b in ((90.5, 95.2), (45.3, 51))])
 
 
-def test_kept_segments_are_stocks_and_the_rest_lies_away_from_speech(
-    nano_path: Path, pad_then_digits: np.ndarray
+@pytest.mark.parametrize("words", [False, True])
+def test_kept_segments_are_stocks_and_words_stay_with_theirs(
+    nano_path: Path, digits: np.ndarray, words: bool
 ) -> None:
-    model = whisper.load_model(str(nano_path), device="cpu")
-    options = {"temperature": 0.0, "fp16": False, "condition_on_previous_text": False}
-    stock = [s for s in whisper.transcribe(model, pad_then_digits, **options)["segments"] if s["text"]]
-    result = whisper_steer.transcribe(model, pad_then_digits, steering="auto", **options)
-    whole = whisper_steer.transcribe(
-        model, pad_then_digits, steering=Steering("nano", scope="window"), **options
-    )
-    assert [s["tokens"] for s in whole["segments"]] == [s["tokens"] for s in stock]
-    kept = [(s["start"], s["end"], s["tokens"]) for s in result["segments"]]
-    dropped = [s for s in stock if (s["start"], s["end"], s["tokens"]) not in kept]
-    assert len(kept) + len(dropped) == len(stock)
-    assert dropped
-    assert all(s["start"] > 5.2 and s["end"] < 24.2 for s in dropped)  # the pad
-    assert result["text"] == "".join(s["text"] for s in result["segments"])
-
-
-def test_words_stay_with_their_segments(nano_path: Path, pad_then_digits: np.ndarray) -> None:
     """Word timestamps are spread over the segments by counting tokens: those taken out must not shift the rest."""
     model = whisper.load_model(str(nano_path), device="cpu")
-    options = {
-        "temperature": 0.0,
-        "fp16": False,
-        "condition_on_previous_text": False,
-        "word_timestamps": True,
-    }
-    stock = whisper.transcribe(model, pad_then_digits, **options)["text"]
-    ours = whisper_steer.transcribe(model, pad_then_digits, steering="auto", **options)["segments"]
-    assert 0 < sum(len(s["text"]) for s in ours) < len(stock)
-    for segment in ours:
+    options = {"temperature": 0.0, "fp16": False, "word_timestamps": words}
+    stock = [s for s in whisper.transcribe(model, digits, **options)["segments"] if s["text"]]
+    result = whisper_steer.transcribe(model, digits, steering=HeardAtTheStart("nano"), **options)
+    kept = result["segments"]
+    assert 0 < len(kept) < len(stock)
+    assert [s["tokens"] for s in kept] == [s["tokens"] for s in stock[: len(kept)]]
+    assert all(s["start"] >= 3.0 for s in stock[len(kept) :])
+    assert result["text"] == "".join(s["text"] for s in kept)
+    for segment in kept if words else ():
         assert "".join(word["word"] for word in segment["words"]) == segment["text"]
 
 

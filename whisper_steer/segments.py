@@ -7,6 +7,7 @@ the music goes. The timestamps stay, so that the next window starts where stock'
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from whisper_steer.steering import Decision
 
@@ -20,8 +21,11 @@ WINDOW_SECONDS = 30.0
 def take_out_unspoken(tokens: Sequence[int], decision: Decision, eot: int, first_timestamp: int) -> list[int]:
     """One window's tokens with `BLANK` for the text of segments in which nobody is heard.
 
-    Text without a timestamp before or behind it reaches to the window's start or end.
+    Segments are those that Whisper makes of the tokens: where no two timestamps follow each other, the text is one
+    segment from the window's start; text without a timestamp behind it reaches to the window's end.
     """
+    times = [token >= first_timestamp for token in tokens]
+    cut = any(a and b for a, b in pairwise(times))
     out: list[int] = []
     text: list[int] = []
     start = 0.0
@@ -31,11 +35,11 @@ def take_out_unspoken(tokens: Sequence[int], decision: Decision, eot: int, first
             out.extend(text if decision.heard(start, end) else [BLANK])
             text.clear()
 
-    for token in tokens:
-        if token >= first_timestamp:
+    for token, is_time in zip(tokens, times, strict=True):
+        if is_time:
             time = (token - first_timestamp) * SECONDS_PER_TIMESTAMP
             close(time)
-            start = time
+            start = time if cut else 0.0
         if token < eot:
             text.append(token)
         else:

@@ -28,7 +28,9 @@ DEFAULT_METHOD = "clamp"
 DEFAULT_SCOPE: Scope = "segment"
 DEFAULT_MAX_SUPPRESSED_SPEECH = 0.005
 SPEECH_MARGIN_FRAMES = 25
-"""half a second around a frame judged speech counts as speech, in the scopes below a window"""
+"""with scope "frame": half a second around a frame judged speech stays untouched"""
+SEGMENT_MARGIN_FRAMES = 100
+"""with scope "segment": segments within two seconds of a frame judged speech stay, as timestamps are not exact"""
 FRAMES_PER_SECOND = 50
 
 
@@ -54,8 +56,8 @@ class Steering:
     method: how activations are edited in mode "steer", see `whisper_steer.methods`; ``strength`` None takes the
     artifact's. max_suppressed_speech: the promise that sets the gate's threshold (a share; None is 0.5 %).
     scope, in a window where somebody speaks: "window" leaves all of it to stock; "segment" does as well, and then
-    drops the segments that lie half a second or more away from speech by their timestamps; "frame" edits the frames
-    that do (mode "steer"). gated=False edits every frame of every window.
+    drops the segments that lie two seconds or more away from speech by their timestamps; "frame" edits the frames half
+    a second or more away (mode "steer"). gated=False edits every frame of every window.
     """
 
     def __init__(
@@ -119,7 +121,11 @@ class Steering:
         evidence = gates.pool(frames)
         speech = (evidence >= self.threshold) & self.gated
         acting: Action = "steered" if self.mode == "steer" else "skipped"
-        near = self._near_speech(frames) if self.gated and self.scope != "window" else None
+        near = None
+        if self.gated and self.scope != "window":
+            near = self._near_speech(
+                frames, SPEECH_MARGIN_FRAMES if self.scope == "frame" else SEGMENT_MARGIN_FRAMES
+            )
         decisions = [
             Decision(
                 value,
@@ -145,14 +151,11 @@ class Steering:
         edited[rows] = torch.where(change == 0, chosen, chosen + change).to(hidden.dtype)
         return edited, decisions
 
-    def _near_speech(self, frame_evidence: Tensor) -> Tensor:
-        """Frames (batch, n) that are judged speech or lie within the margin of one that is."""
+    def _near_speech(self, frame_evidence: Tensor, margin: int) -> Tensor:
+        """Frames (batch, n) that are judged speech or lie within ``margin`` frames of one that is."""
         pooled = gates.moving_mean(frame_evidence)
         judged = torch.nn.functional.pad((pooled >= self.threshold).float(), (0, gates.POOL_FRAMES - 1))
-        reach = 2 * SPEECH_MARGIN_FRAMES + 1
-        widened = torch.nn.functional.max_pool1d(
-            judged[:, None], reach, stride=1, padding=SPEECH_MARGIN_FRAMES
-        )
+        widened = torch.nn.functional.max_pool1d(judged[:, None], 2 * margin + 1, stride=1, padding=margin)
         return widened[:, 0] > 0
 
 
