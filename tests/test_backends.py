@@ -16,6 +16,7 @@ from conftest import TINY
 from helpers import make_artifact
 from whisper.model import Whisper
 
+from whisper_steer.backends.transformers import place_in_window
 from whisper_steer.cli import main
 from whisper_steer.gate import Gate
 from whisper_steer.models import load_model
@@ -162,6 +163,15 @@ def test_a_missing_package_is_named(
         1,
         "Error: this needs the package transformers: pip install 'whisper-steer[transformers]'",
     )
+
+
+def test_a_segment_is_placed_as_openai_whisper_places_it() -> None:
+    """Closed by a timestamp, cut off, and one that starts with its window whatever its first timestamp says."""
+    first = 50363
+    assert place_in_window([first + 50, 7, first + 150], 2.0, first) == pytest.approx((1.0, 3.0))
+    assert place_in_window([first + 50, 7], 2.0, first) == pytest.approx((1.0, 3.0))
+    assert place_in_window([first + 50, 7, first + 150], 3.0, first) == pytest.approx((0.0, 3.0))
+    assert place_in_window([7], 4.0, first) == (0.0, 4.0)
 
 
 @pytest.fixture(scope="module")

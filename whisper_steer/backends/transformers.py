@@ -14,7 +14,7 @@ from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import hf
 from whisper_steer.formats.tokenizer import is_multilingual, language_tokens, make_tokenizer
 from whisper_steer.models import load_model
-from whisper_steer.segments import take_out_unspoken
+from whisper_steer.segments import SECONDS_PER_TIMESTAMP
 
 
 class Transformers:
@@ -91,10 +91,9 @@ class Transformers:
                 decision = decisions[len(windows)]
                 windows.append({**times, "evidence": decision.evidence, "action": decision.action})
                 source = piece["result"]
-            if windows:
-                tokens = take_out_unspoken(tokens, decisions[len(windows) - 1], eot, first_timestamp)
+            place = place_in_window(tokens, times["end"] - times["start"], first_timestamp)
             text = self._tokenizer.decode([t for t in tokens if t < eot])
-            if not text.strip():
+            if not text.strip() or (windows and not decisions[len(windows) - 1].heard(*place)):
                 continue
             fields: dict[str, Any] = {"id": len(segments), **times, "text": text, "tokens": tokens}
             if windows:
@@ -106,6 +105,15 @@ class Transformers:
         if self._handle is not None:
             about = {**self._handle.steering.describe(), "windows": windows}
         return result_of(segments, language, about)
+
+
+def place_in_window(tokens: list[int], seconds: float, first_timestamp: int) -> tuple[float, float]:
+    """Start and end in its window, in seconds, of a segment that is so long; by the timestamp that closes it."""
+    if not tokens or tokens[-1] < first_timestamp:
+        start = max(0, tokens[0] - first_timestamp) * SECONDS_PER_TIMESTAMP if tokens else 0.0
+        return start, start + seconds
+    end = (tokens[-1] - first_timestamp) * SECONDS_PER_TIMESTAMP
+    return end - seconds, end
 
 
 def _translated(options: dict[str, Any], language: str | None, tokenizer: Any) -> dict[str, Any]:
