@@ -90,7 +90,7 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         source = _Source(path, checkpoint)
         self.steering = _prepare(source, steering, mode, method, max_suppressed_speech)
         self.windows: list[dict[str, Any]] = []
-        self.decisions: list[Decision] = []
+        self.decisions: list[Decision | None] = []
         """of decoded windows that are not yet split into segments"""
         encoder = None
         if self.steering is not None:
@@ -125,17 +125,17 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
 
     def generate_with_fallback(self, *args: Any, **kwargs: Any) -> Any:
         outcome = super().generate_with_fallback(*args, **kwargs)
-        self.decisions = _decisions(outcome[0].no_speech_prob)
+        self.decisions = [_decision(outcome[0].no_speech_prob)]
         return outcome
 
     def _split_segments_by_timestamps(self, tokenizer: Any, tokens: list[int], **kwargs: Any) -> Any:
-        if not self.decisions:
+        decision = self.decisions.pop(0) if self.decisions else None  # none: the pipeline is stock's
+        if decision is None:
             return super()._split_segments_by_timestamps(tokenizer=tokenizer, tokens=tokens, **kwargs)
-        decision = self.decisions.pop(0)
         tokens = take_out_unspoken(tokens, decision, tokenizer.eot, tokenizer.timestamp_begin)
         segments, *rest = super()._split_segments_by_timestamps(tokenizer=tokenizer, tokens=tokens, **kwargs)
         place = {"start": kwargs["time_offset"], "end": segments[-1]["end"]}
-        self.windows.append({**place, "evidence": decision.evidence, "action": decision.action})
+        self.windows.append({**place, **decision.fields()})
         return segments, *rest
 
 
@@ -151,16 +151,16 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
 
     def generate_segment_batched(self, *args: Any, **kwargs: Any) -> Any:
         encoded, outputs = super().generate_segment_batched(*args, **kwargs)
-        self.model.decisions = [d for output in outputs for d in _decisions(output["no_speech_prob"])]
+        self.model.decisions = [_decision(output["no_speech_prob"]) for output in outputs]
         return encoded, outputs
 
     def _batched_segments_generator(self, *args: Any, **kwargs: Any) -> Iterator[Segment]:
         return with_decisions(super()._batched_segments_generator(*args, **kwargs))
 
 
-def _decisions(no_speech_prob: float) -> list[Decision]:
-    """The one tagged on a no-speech probability, or none."""
-    return [no_speech_prob.decision] if isinstance(no_speech_prob, Tagged) else []
+def _decision(no_speech_prob: float) -> Decision | None:
+    """The one tagged on a no-speech probability, if one is."""
+    return no_speech_prob.decision if isinstance(no_speech_prob, Tagged) else None
 
 
 def with_decisions(segments: Iterator[StockSegment]) -> Iterator[Segment]:
@@ -168,7 +168,7 @@ def with_decisions(segments: Iterator[StockSegment]) -> Iterator[Segment]:
     number = 0
     for segment in segments:
         fields = vars(segment)
-        decision = getattr(segment.no_speech_prob, "decision", None)
+        decision = _decision(segment.no_speech_prob)
         if decision is not None and not segment.text.strip():
             continue
         number += 1

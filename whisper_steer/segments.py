@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from whisper.audio import CHUNK_LENGTH, TOKENS_PER_SECOND
+
 from whisper_steer.steering import Decision
 
 BLANK = 198
 """the token of a line break in both of Whisper's vocabularies. A segment of it counts as empty in every runtime; one of
 a space would as well, but word timestamps merge a space into the next segment's first word."""
-SECONDS_PER_TIMESTAMP = 0.02
-WINDOW_SECONDS = 30.0
 
 
 def take_out_unspoken(tokens: Sequence[int], decision: Decision, eot: int, first_timestamp: int) -> list[int]:
@@ -37,12 +37,12 @@ def take_out_unspoken(tokens: Sequence[int], decision: Decision, eot: int, first
 
     for token, is_time in zip(tokens, times, strict=True):
         if is_time:
-            time = (token - first_timestamp) * SECONDS_PER_TIMESTAMP
+            time = (token - first_timestamp) / TOKENS_PER_SECOND
             close(time)
             start = time if cut else 0.0
         if token < eot:
             text.append(token)
         else:
             out.append(token)
-    close(WINDOW_SECONDS)
+    close(CHUNK_LENGTH)
     return out

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from whisper.audio import TOKENS_PER_SECOND
 
 from whisper_steer import gate as gates
 from whisper_steer.artifact import Artifact, resolve
@@ -31,7 +32,7 @@ SPEECH_MARGIN_FRAMES = 25
 """with scope "frame": half a second around a frame judged speech stays untouched"""
 SEGMENT_MARGIN_FRAMES = 100
 """with scope "segment": segments within two seconds of a frame judged speech stay, as timestamps are not exact"""
-FRAMES_PER_SECOND = 50
+MARGINS: dict[Scope, int] = {"segment": SEGMENT_MARGIN_FRAMES, "frame": SPEECH_MARGIN_FRAMES}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Decision:
     def heard(self, start: float, end: float) -> bool:
         """Whether a segment between two places in the window, in seconds, may hold speech."""
         return self.speech is None or any(first < end and start < last for first, last in self.speech)
+
+    def fields(self) -> dict[str, Any]:
+        """What results say of it, in every runtime."""
+        return {"evidence": self.evidence, "action": self.action}
 
 
 class Steering:
@@ -121,11 +126,8 @@ class Steering:
         evidence = gates.pool(frames)
         speech = (evidence >= self.threshold) & self.gated
         acting: Action = "steered" if self.mode == "steer" else "skipped"
-        near = None
-        if self.gated and self.scope != "window":
-            near = self._near_speech(
-                frames, SPEECH_MARGIN_FRAMES if self.scope == "frame" else SEGMENT_MARGIN_FRAMES
-            )
+        margin = MARGINS.get(self.scope) if self.gated else None
+        near = None if margin is None else self._near_speech(frames, margin)
         decisions = [
             Decision(
                 value,
@@ -162,7 +164,7 @@ class Steering:
 def spans(frames: Tensor) -> tuple[tuple[float, float], ...]:
     """Runs of True in (n,) frames -> (start, end) of each in seconds."""
     edges = torch.nn.functional.pad(frames.int(), (1, 1)).diff().nonzero()[:, 0].tolist()
-    seconds = [edge / FRAMES_PER_SECOND for edge in edges]
+    seconds = [edge / TOKENS_PER_SECOND for edge in edges]
     return tuple(zip(seconds[::2], seconds[1::2], strict=True))
 
 

@@ -180,7 +180,7 @@ def _with_steering(result: dict[str, Any], steering: Steering) -> dict[str, Any]
     for segment in result["segments"]:
         tag: Tagged = segment["no_speech_prob"]
         segment["no_speech_prob"] = float(tag)
-        decision = {"evidence": tag.decision.evidence, "action": tag.decision.action}
+        decision = tag.decision.fields()
         offset = segment["seek"] / 100
         seconds = {"start": segment["start"], "end": segment["end"]}
         if windows and windows[-1]["seek"] == segment["seek"]:

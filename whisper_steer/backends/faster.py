@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from whisper.audio import SAMPLE_RATE
+from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 
 from whisper_steer.audio import load_audio
 from whisper_steer.backends.base import Runtime, language_code, refuse_missing, result_of, say
 from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.formats import ct2
 from whisper_steer.models import NANO, load_model
-
-WINDOW_SECONDS = 30.0
 
 
 class Faster:
@@ -60,10 +58,7 @@ class Faster:
                 if fields[name] is None:
                     del fields[name]
             if segment.steering is not None:
-                fields["steering"] = {
-                    "evidence": segment.steering.evidence,
-                    "action": segment.steering.action,
-                }
+                fields["steering"] = segment.steering.fields()
             segments.append(fields)
             say(fields, verbose)
         return result_of(segments, info.language, info.steering)
@@ -79,8 +74,8 @@ class Faster:
         clips = []
         for start, stop in zip(times[::2], [*times[1::2], end], strict=False):
             while start < stop:
-                clips.append({"start": start, "end": min(start + WINDOW_SECONDS, stop)})
-                start += WINDOW_SECONDS
+                clips.append({"start": start, "end": min(start + CHUNK_LENGTH, stop)})
+                start += CHUNK_LENGTH
         return {"vad_filter": False, "clip_timestamps": clips, "without_timestamps": False}
 
 

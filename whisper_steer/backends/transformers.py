@@ -7,14 +7,19 @@ from typing import Any
 
 import torch
 import whisper
+from whisper.audio import TOKENS_PER_SECOND
 
 from whisper_steer.audio import load_audio
 from whisper_steer.backends.base import Runtime, language_code, refuse_missing, result_of, say
 from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import hf
-from whisper_steer.formats.tokenizer import is_multilingual, language_tokens, make_tokenizer
+from whisper_steer.formats.tokenizer import (
+    first_timestamp_of,
+    is_multilingual,
+    language_tokens,
+    make_tokenizer,
+)
 from whisper_steer.models import load_model
-from whisper_steer.segments import SECONDS_PER_TIMESTAMP
 
 
 class Transformers:
@@ -79,7 +84,7 @@ class Transformers:
 
     def _read(self, found: list[dict[str, Any]], language: str, verbose: bool | None) -> dict[str, Any]:
         eot = int(self._model.config.eos_token_id)
-        first_timestamp = self._model.config.vocab_size - 1501
+        first_timestamp = first_timestamp_of(self._model.config.vocab_size)
         decisions = list(self._handle.decisions) if self._handle is not None else []
         segments: list[dict[str, Any]] = []
         windows: list[dict[str, Any]] = []
@@ -89,7 +94,7 @@ class Transformers:
             times = {"start": float(piece["start"]), "end": float(piece["end"])}
             if decisions and piece["result"] is not source:  # pieces of one window share its result
                 decision = decisions[len(windows)]
-                windows.append({**times, "evidence": decision.evidence, "action": decision.action})
+                windows.append({**times, **decision.fields()})
                 source = piece["result"]
             place = place_in_window(tokens, times["end"] - times["start"], first_timestamp)
             text = self._tokenizer.decode([t for t in tokens if t < eot])
@@ -110,9 +115,9 @@ class Transformers:
 def place_in_window(tokens: list[int], seconds: float, first_timestamp: int) -> tuple[float, float]:
     """Start and end in its window, in seconds, of a segment that is so long; by the timestamp that closes it."""
     if not tokens or tokens[-1] < first_timestamp:
-        start = max(0, tokens[0] - first_timestamp) * SECONDS_PER_TIMESTAMP if tokens else 0.0
+        start = max(0, tokens[0] - first_timestamp) / TOKENS_PER_SECOND if tokens else 0.0
         return start, start + seconds
-    end = (tokens[-1] - first_timestamp) * SECONDS_PER_TIMESTAMP
+    end = (tokens[-1] - first_timestamp) / TOKENS_PER_SECOND
     return end - seconds, end
 
 

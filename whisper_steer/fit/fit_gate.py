@@ -7,6 +7,8 @@ frames like the other two it let more non-speech through for the same speech.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -73,28 +75,24 @@ def _network(activations: Activations, mean: Tensor, spread: Tensor, seed: int) 
         batches = -(-n // BATCH)
         epochs = max(EPOCHS, -(-FEWEST_STEPS // batches))
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=epochs * batches)
-        bar = tqdm(total=epochs * batches, desc="gate", unit="step")
-        for _ in range(epochs):
-            for chosen in torch.randperm(n).split(BATCH):
-                windows = chosen.tolist()
-                x = normalise(torch.stack([activations.frames(i) for i in windows]), mean)[0] / spread
-                h = F.dropout(F.relu(first(x + 0.5 * torch.randn_like(x))), 0.5)
-                evidence = last(h)[..., 0]
-                means = moving_mean(evidence)
-                found = [(row, stretch) for row, i in enumerate(windows) for stretch in stretches[i]]
-                strongest = torch.stack(
-                    [means[row, s.start : s.end - POOL_FRAMES + 1].amax() for row, s in found]
-                )
-                loss = _balanced(strongest, torch.tensor([s.speech for _, s in found]), share)
-                labels = torch.from_numpy(activations.labels[windows])
-                known = labels >= 0
-                loss = loss + FRAME_LOSS * _balanced(evidence[known], labels[known] == SPEECH, frame_share)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-                bar.update()
-        bar.close()
+        for chosen in tqdm(_batches(n, epochs), total=epochs * batches, desc="gate", unit="step"):
+            windows = chosen.tolist()
+            x = normalise(torch.stack([activations.frames(i) for i in windows]), mean)[0] / spread
+            h = F.dropout(F.relu(first(x + 0.5 * torch.randn_like(x))), 0.5)
+            evidence = last(h)[..., 0]
+            means = moving_mean(evidence)
+            found = [(row, stretch) for row, i in enumerate(windows) for stretch in stretches[i]]
+            strongest = torch.stack(
+                [means[row, s.start : s.end - POOL_FRAMES + 1].amax() for row, s in found]
+            )
+            loss = _balanced(strongest, torch.tensor([s.speech for _, s in found]), share)
+            labels = torch.from_numpy(activations.labels[windows])
+            known = labels >= 0
+            loss = loss + FRAME_LOSS * _balanced(evidence[known], labels[known] == SPEECH, frame_share)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
     return Gate(
         weight=last.weight.detach()[0],
         bias=last.bias.detach()[0],
@@ -102,6 +100,12 @@ def _network(activations: Activations, mean: Tensor, spread: Tensor, seed: int) 
         hidden_weight=(first.weight.detach() / spread).T.contiguous(),
         hidden_bias=first.bias.detach(),
     )
+
+
+def _batches(n: int, epochs: int) -> Iterator[Tensor]:
+    """Indices of windows, `BATCH` at a time, in a new order every epoch."""
+    for _ in range(epochs):
+        yield from torch.randperm(n).split(BATCH)
 
 
 def _balanced(evidence: Tensor, speech: Tensor, share: float) -> Tensor:

@@ -23,6 +23,11 @@ def number_of_languages(n_vocab: int) -> int:
     return n_vocab - 51765 - int(is_multilingual(n_vocab))
 
 
+def first_timestamp_of(n_vocab: int) -> int:
+    """The token of 0.00 s: 1501 timestamps, 0.00 to 30.00 s, close every vocabulary."""
+    return n_vocab - 1501
+
+
 @lru_cache
 def make_tokenizer(n_vocab: int) -> Tokenizer:
     """The tokenizer of checkpoints with ``n_vocab`` tokens: 51864 (English), 51865 or 51866 (multilingual)."""
