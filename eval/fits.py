@@ -94,7 +94,7 @@ class Bank:
         """Under which the store keeps the system's state: everything that shapes it."""
         session, artifact = self.session, self.session.artifact
         ids = [[clip.id for clip in clips] for clips in self.clips.values()]
-        steering = None if artifact is None or not system.uses_artifact else artifact.card()
+        steering = None if artifact is None or not system.uses_artifact else artifact.digest()
         return digest("fit", system.name, session.fingerprint, ids, session.options, session.seed, steering)
 
     def threshold(self, evidence: Callable[[Tensor], float]) -> dict[str, Any]:

@@ -36,7 +36,11 @@ def build(run: Run, cost: list[dict[str, Any]] | None = None) -> dict[str, Any]:
         "model": {"fingerprint": run.session.fingerprint, "dims": vars(run.session.model.dims)},
         "artifact": None
         if artifact is None
-        else {"name": artifact.name, "fingerprint": artifact.fingerprint},
+        else {
+            "name": artifact.name,
+            "fingerprint": artifact.fingerprint,
+            "digest": artifact.digest(),
+        },
         "versions": {name: package_version(name) for name in PACKAGES}
         | {"python": platform.python_version()},
         "threads": torch.get_num_threads(),

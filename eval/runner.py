@@ -28,7 +28,7 @@ from .data import load
 from .fits import fit_systems
 from .metrics import Output, Window
 from .session import Session
-from .store import Store, digest
+from .store import Store
 from .systems import System, choose_systems
 from .systems.steering import EncoderEdit
 
@@ -63,13 +63,10 @@ def run(config: RunConfig, out: Path, cache: Path | None = None, minutes: float 
     clips = select(data, names, config)
     model = load_model(config.model)
     artifact = find_artifact(model, config.steering)
-    artifact_id = (
-        None if artifact is None else digest(artifact.card(), artifact.gate.weight, artifact.speech_scores)
-    )
     out.mkdir(parents=True, exist_ok=True)
     store = Store(cache or out / "outputs.sqlite")
     session = Session(model, store, config.decoding(), config.seed, artifact)
-    run_id = config.run_id(session.fingerprint, artifact_id)
+    run_id = config.run_id(session.fingerprint, None if artifact is None else artifact.digest())
     claim(out, run_id, config)
     left_out = {cls.name: reason for cls in wanted if (reason := cls.available(session))}
     systems = [cls() for cls in wanted if cls.name not in left_out]

@@ -35,6 +35,18 @@ def test_what_was_saved_comes_back(tiny_model: Whisper, folder: Path) -> None:
     )  # stored as fp16
 
 
+def test_the_digest_tells_what_steers_and_not_what_the_card_tells(folder: Path) -> None:
+    """Else a benchmark starts anew because a figure was written into a card, or goes on with another gate."""
+    loaded, before = Artifact.load(folder), Artifact.load(folder).digest()
+    loaded.info["measured"] = {"leak": 0.1}
+    assert loaded.digest() == before
+    loaded.strengths["clamp"] += 1
+    assert loaded.digest() != before
+    other = Artifact.load(folder)
+    other.speech_scores[0] += 1
+    assert other.digest() != before
+
+
 def test_there_is_no_pickle_in_the_folder(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == [
         "card.json",

@@ -6,6 +6,7 @@ and the calibration scores that a run needs; `sae.safetensors` the whole SAE, re
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
@@ -74,6 +75,11 @@ class Artifact:
             os.replace(folder, path)
         self.path = path
         return path
+
+    def digest(self) -> str:
+        """12 hex digits of all that steers: weights, calibration, hook point, strengths, not of the rest."""
+        settings = json.dumps([self.fingerprint, self.hook_point, self.strengths], sort_keys=True)
+        return hashlib.sha256(save(_tensors(self)) + settings.encode()).hexdigest()[:12]
 
     def card(self) -> dict[str, Any]:
         """The JSON card."""
