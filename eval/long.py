@@ -1,8 +1,9 @@
 """Long recordings: what was written inside the stretch without speech, and what was lost around it.
 
-Without reliable timestamps text cannot be placed in time, so words are placed by their alignment with the
-reference: an insertion at the junction of the two utterances, or within EDGE words of it, was invented in the
-stretch; a deletion there was lost at its edges. Where the run has timestamps, segments are also compared with time.
+Words are placed twice. By their alignment with the reference, which needs no timestamps: an insertion at the junction
+of the two utterances, or within EDGE words of it, was invented in the stretch; a deletion there was lost at its edges.
+A model that gets most words wrong shows no insertions, so they are placed by time as well: the words of segments whose
+middle lies in the stretch. Without timestamps a segment is a whole window.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ def stretch_words(reference: str, text: str, junction: int, normalizer: str) -> 
     return invented, lost
 
 
-def segment_times(output: Output, stretch: list[float]) -> dict[str, Any]:
-    """Seconds of the stretch that segments cover, and by how far the speech after it is placed wrongly (None where
-    no segment reaches beyond the stretch)."""
+def segment_times(output: Output, stretch: list[float], normalizer: str) -> dict[str, Any]:
+    """Words of the segments whose middle lies in the stretch, seconds of it that segments cover, and by how far
+    the speech after it is placed wrongly (None where no segment reaches beyond the stretch)."""
     start, end = stretch
+    inside = [s["text"] for s in output.segments if start <= (s["start"] + s["end"]) / 2 <= end]
     covered = sum(max(0.0, min(s["end"], end) - max(s["start"], start)) for s in output.segments)
     after = [s for s in output.segments if s["end"] > end + 0.2]
     return {
+        "words": sum(len(normalize(text, normalizer).split()) for text in inside),
         "covered_seconds": round(covered, 3),
         "onset_error": round(abs(after[0]["start"] - end), 3) if after else None,
     }

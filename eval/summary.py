@@ -147,12 +147,16 @@ def long_figures(clips: Clips, found: dict[str, Output], _: dict[str, Output]) -
         stretch_words(c["text"], found[c["id"]].text, c["extra"]["words"][0], c["normalizer"]) for c in clips
     ]
     groups = [c["group"] for c in clips]
-    times = [segment_times(found[c["id"]], stretch) for c, stretch in zip(clips, stretches, strict=True)]
+    times = [
+        segment_times(found[c["id"]], stretch, c["normalizer"])
+        for c, stretch in zip(clips, stretches, strict=True)
+    ]
     errors = [t["onset_error"] for t in times if t["onset_error"] is not None]
     return {
         "recordings": len(clips),
         "minutes": round(sum(minutes), 2),
         "F": boot(groups, [invented for invented, _ in counts], minutes),
+        "F_by_time": boot(groups, [t["words"] for t in times], minutes),
         "lost_at_edges": boot(groups, [lost for _, lost in counts], [1.0] * len(clips)),
         "covered": boot(groups, [t["covered_seconds"] for t in times], [60 * m for m in minutes]),
         "onset_error": float(np.median(errors)) if errors else None,

@@ -65,23 +65,44 @@ class Clip:
 
 def load_pack(folder: Path = FOLDER) -> list[Clip]:
     """All clips, speech first, about 45 and 65 minutes. Raises DataError where the pack is absent or damaged."""
+    clips = [clip for split in MINUTES for clip in load_speech(split, folder)]
+    for s in read_index(folder)["nonspeech"]:
+        samples = generate(s["name"], s["seconds"], s["seed"])
+        clips.append(Clip(samples, "nonspeech", s["name"], s["split"], label=s["name"]))
+    return clips
+
+
+def load_speech(split: str, folder: Path = FOLDER) -> list[Clip]:
+    """The speech of one split ("fit", "choose"), in the order of the index; takes seconds. Raises DataError."""
+    entries = [s for s in read_index(folder)["speech"] if s["split"] == split]
     try:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        tracks = {name: soundfile.read(folder / name, dtype="float32")[0] for name in index["files"]}
-    except (OSError, ValueError, KeyError, soundfile.LibsndfileError) as error:
-        raise DataError(
-            f"no calibration pack can be read from {folder} ({error}); reinstall whisper-steer"
-        ) from error
+        tracks = {
+            name: soundfile.read(folder / name, dtype="float32")[0] for name in {s["file"] for s in entries}
+        }
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise _unreadable(folder, error) from error
     clips = []
-    for s in index["speech"]:
+    for s in entries:
         samples = tracks[s["file"]][s["offset"] : s["offset"] + s["samples"]]
         if len(samples) != s["samples"]:
             raise DataError(f"{folder / s['file']} is shorter than its index says; reinstall whisper-steer")
         clips.append(Clip(samples, "speech", s["group"], s["split"], text=s["text"], language=s["language"]))
-    for s in index["nonspeech"]:
-        samples = generate(s["name"], s["seconds"], s["seed"])
-        clips.append(Clip(samples, "nonspeech", s["name"], s["split"], label=s["name"]))
     return clips
+
+
+def read_index(folder: Path = FOLDER) -> dict[str, list[dict[str, Any]]]:
+    """``speech`` and ``nonspeech``: what is in the pack, without its sound. Raises DataError."""
+    try:
+        index: dict[str, list[dict[str, Any]]] = json.loads(
+            (folder / "index.json").read_text(encoding="utf-8")
+        )
+        return {kind: index[kind] for kind in ("speech", "nonspeech")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: Exception) -> DataError:
+    return DataError(f"no calibration pack can be read from {folder} ({error}); reinstall whisper-steer")
 
 
 # Making the pack --------------------------------------------------------------------------------------------

@@ -146,10 +146,25 @@ def test_unknown_kinds_list_the_known() -> None:
 def test_no_group_of_the_built_in_set_is_heard_twice_alike() -> None:
     clips = [clip for clip in load("synthetic") if clip.kind == "nonspeech"]
     by_split = {split: [c for c in clips if c.split == split] for split in ("fit", "choose", "test")}
-    assert len(by_split["test"]) == len(by_split["fit"]) > 20
+    assert {c.group for c in by_split["test"]} < {c.group for c in by_split["fit"]}
+    assert len(by_split["test"]) > 30
     first = {split: next(c for c in part if c.label == "rain").read() for split, part in by_split.items()}
     n = min(map(len, first.values()))
     assert not np.array_equal(first["fit"][:n], first["test"][:n])
+
+
+def test_speech_of_the_built_in_set_is_what_its_text_says_it_is() -> None:
+    """A clip is read by its place in a file: one off, and every word error rate is of other words."""
+    from whisper_steer.calibration import load_pack
+
+    pack = [clip for clip in load_pack() if clip.kind == "speech"]
+    clips = [clip for clip in load("synthetic") if clip.kind == "speech"]
+    assert {clip.split for clip in clips} == {"fit", "choose", "test"}
+    for clip in clips[:: len(clips) // 20]:
+        source = pack[int(clip.id.split("/")[1])]
+        assert source.text == clip.text
+        assert np.array_equal(source.samples, clip.read())
+        assert clip.seconds == len(source.samples) / 16000
 
 
 @pytest.mark.shared

@@ -100,8 +100,17 @@ def test_words_are_placed_in_the_stretch_or_at_its_edges() -> None:
 
 def test_segments_are_compared_with_the_true_places() -> None:
     segments = [
-        {"start": 0.0, "end": 6.0, "text": "", "tokens": []},
-        {"start": 11.5, "end": 14.0, "text": "", "tokens": []},
+        {"start": 0.0, "end": 6.0, "text": "Alpha.", "tokens": []},
+        {"start": 7.0, "end": 9.0, "text": " Thank you!", "tokens": []},
+        {"start": 11.5, "end": 14.0, "text": "Beta gamma.", "tokens": []},
     ]
-    assert segment_times(Output("x", segments), [5.0, 12.0]) == {"covered_seconds": 1.5, "onset_error": 0.5}
-    assert segment_times(Output("", []), [5.0, 12.0]) == {"covered_seconds": 0.0, "onset_error": None}
+    assert segment_times(Output("x", segments), [5.0, 12.0], "english") == {
+        "words": 2,
+        "covered_seconds": 3.5,
+        "onset_error": 0.5,
+    }
+    assert segment_times(Output("", []), [5.0, 12.0], "english") == {
+        "words": 0,
+        "covered_seconds": 0.0,
+        "onset_error": None,
+    }
