@@ -1,6 +1,7 @@
 """What ``import whisper_steer`` and an artifact add to ``import whisper``. ``python -m benchmarks.startup [ARTIFACT]``
 
-Every figure is the median over fresh processes.
+Medians over fresh processes. Each measures its own parts one after another: the import of whisper takes seconds and
+varies by more than all that comes after it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from whisper.model import AudioEncoder
 
 from benchmarks.common import machine, stand_in
 
-RUNS = 7
+RUNS = 15
+CODE = """
+from time import perf_counter as now
+times = [now()]
+import whisper
+times.append(now())
+import whisper_steer; whisper_steer.transcribe; whisper_steer.load_model
+times.append(now())
+whisper_steer.Steering({path!r}, max_suppressed_speech=0.5)
+times.append(now())
+print(*(after - before for before, after in zip(times, times[1:])))
+"""
 
 
 def main() -> None:
@@ -24,27 +36,23 @@ def main() -> None:
             path = Path(sys.argv[1])
         else:  # of the size of base
             path = stand_in(AudioEncoder(80, 1500, 512, 8, 6)).save(Path(scratch) / "stand-in")
-        print(machine())
-        alone = measured("import whisper")
-        ours = measured("import whisper, whisper_steer; whisper_steer.transcribe; whisper_steer.load_model")
-        loaded = measured(
-            "import whisper, whisper_steer; whisper_steer.transcribe; whisper_steer.load_model\n"
-            f"whisper_steer.Steering({str(path)!r}, max_suppressed_speech=0.5)"
-        )
-        print(f"import whisper{'':36}{alone * 1e3:7.0f} ms")
-        print(f"and whisper_steer, what transcribe needs{'':10}{(ours - alone) * 1e3:+7.0f} ms")
-        print(f"and an artifact{'':35}{(loaded - ours) * 1e3:+7.0f} ms")
-        print(f"beyond whisper's own import{'':23}{(loaded - alone) * 1e3:+7.0f} ms (goal: under 50 ms)")
+        runs = [measured(path) for _ in range(RUNS)]
+    print(f"{machine()}; {RUNS} processes, median (range)")
+    for name, times in (
+        ("import whisper", [run[0] for run in runs]),
+        ("and whisper_steer, what transcribe needs", [run[1] for run in runs]),
+        ("and an artifact", [run[2] for run in runs]),
+        ("beyond whisper's own import (goal: under 50 ms)", [run[1] + run[2] for run in runs]),
+    ):
+        middle, low, high = (1e3 * f(times) for f in (statistics.median, min, max))
+        print(f"{name:48}{middle:7.0f} ms ({low:.0f} to {high:.0f})")
 
 
-def measured(code: str) -> float:
-    """Seconds that the code takes in a fresh interpreter, whose own start is not counted."""
-    script = f"import time; start = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
-    runs = [
-        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-        for _ in range(RUNS)
-    ]
-    return statistics.median(float(run) for run in runs)
+def measured(artifact: Path) -> list[float]:
+    """Seconds of the three steps in a fresh interpreter."""
+    code = CODE.format(path=str(artifact))
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return [float(each) for each in done.stdout.split()]
 
 
 if __name__ == "__main__":
