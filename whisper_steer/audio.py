@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
@@ -27,11 +26,11 @@ SAMPLE_RATE = 16000
 
 _BLOCK = 1 << 18  # samples per channel read at a time by soundfile
 
-Mono = npt.NDArray[np.float32]
+Mono = np.ndarray[Any, np.dtype[np.float32]]
 Chunk = tuple[int, Mono]  # (sampling rate in Hz, mono samples)
 
 
-def load_audio(source: str | Path | bytes | npt.NDArray[Any], sr: int = SAMPLE_RATE) -> Mono:
+def load_audio(source: str | Path | bytes | np.ndarray, sr: int = SAMPLE_RATE) -> Mono:
     """Read a recording as the waveform that Whisper expects.
 
     ``source`` is a path, ``"-"`` for stdin, the bytes of a file in any container, or an array that already
@@ -135,7 +134,7 @@ def _joined(chunks: Iterator[Mono], name: str) -> Mono:
     return np.concatenate(parts)
 
 
-def _from_array(array: npt.NDArray[Any]) -> Mono:
+def _from_array(array: np.ndarray) -> Mono:
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[0] < array.shape[1]):
         raise AudioError(f"the array has shape {array.shape}: expected (samples,) or (samples, channels)")
     if np.issubdtype(array.dtype, np.signedinteger):

@@ -75,6 +75,11 @@ class System:
         """Why it cannot run here (a missing artifact, say); None where it can."""
         return None
 
+    @classmethod
+    def at(cls, strength: float) -> type[System]:
+        """The same at a strength of the user's, where it has one: what ``NAME@STRENGTH`` stands for."""
+        raise UsageError(f"system {cls.name!r} has no strength; leave out @{strength:g}")
+
 
 class Gate(System):
     """Decides per window, by a threshold on its evidence of speech, whether stock decodes it at all."""
@@ -122,13 +127,21 @@ def register(system: type[System]) -> type[System]:
 
 
 def choose_systems(names: list[str]) -> list[type[System]]:
-    """Classes by name, stock first; "main" stands for `MAIN`, "all" for every one. Raises `UsageError` listing them."""
+    """Classes by name, stock first; "main" stands for `MAIN`, "all" for every one, ``NAME@STRENGTH`` for an edit at a
+    strength of the user's. Raises `UsageError` listing them."""
     groups = {"all": list(SYSTEMS), "main": list(MAIN)}
     wanted = [system for name in names for system in groups.get(name, [name])]
-    for name in wanted:
-        if name not in SYSTEMS:
-            raise UsageError(f"unknown system {name!r}; choose from main, all, {', '.join(SYSTEMS)}")
-    return [SYSTEMS[name] for name in dict.fromkeys(["stock", *wanted])]
+    return [_named(name) for name in dict.fromkeys(["stock", *wanted])]
+
+
+def _named(name: str) -> type[System]:
+    known, at, strength = name.partition("@")
+    if known not in SYSTEMS:
+        raise UsageError(f"unknown system {known!r}; choose from main, all, {', '.join(SYSTEMS)}")
+    try:
+        return SYSTEMS[known].at(float(strength)) if at else SYSTEMS[known]
+    except ValueError:
+        raise UsageError(f"{name!r}: write a number behind the @, such as {known}@0.5") from None
 
 
 Evidence = Callable[[Tensor], float]

@@ -1,8 +1,9 @@
 """Edits of encoder activations in every window, no gate: the published SAE methods, controls, and our clamp alone.
 
 All act at the hook point and on the latents of the model's steering artifact, with stock's ban on an empty result
-lifted (compare with `ban-lifted`), each at the strength that the rule of `fits.py` chooses. "write-back" replaces
-the activations by the SAE's reconstruction, as both papers do; "add-back" adds the change of the latents only.
+lifted (compare with `ban-lifted`), each at the strength that the rule of `fits.py` chooses, or at a given one
+(``clamp-always@0.1``). "write-back" replaces the activations by the SAE's reconstruction, as both papers do; "add-back"
+adds the change of the latents only.
 """
 
 from __future__ import annotations
@@ -30,13 +31,22 @@ class EncoderEdit(System):
     method: ClassVar[str] = "clamp"
     grid: ClassVar[tuple[float, ...]] = (0.5, 1.0, 2.0)
     write_back: ClassVar[bool] = False
+    given: ClassVar[float | None] = None
+    """strength of the user's, of a class made by `at`"""
     strength = 1.0
 
     @classmethod
     def available(cls, session: Session) -> str | None:
         return None if session.artifact else "no steering artifact for this model"
 
+    @classmethod
+    def at(cls, strength: float) -> type[EncoderEdit]:
+        changes = {"name": f"{cls.name}@{strength:g}", "given": strength, "__module__": cls.__module__}
+        return type(cls.__name__, (cls,), changes)
+
     def fit(self, bank: Bank) -> dict[str, Any]:
+        if self.given is not None:
+            return {"strength": self.given}
         return bank.strength(list(self.grid), features=lambda s, mel: self.features(bank.session, mel, s))
 
     def load(self, session: Session, state: dict[str, Any]) -> None:

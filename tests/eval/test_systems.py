@@ -14,13 +14,14 @@ from whisper.decoding import DecodingOptions
 from whisper.model import Whisper
 from whisper_steer.eval.session import Session, StandIn
 from whisper_steer.eval.store import Store
-from whisper_steer.eval.systems import SYSTEMS
+from whisper_steer.eval.systems import SYSTEMS, choose_systems
 from whisper_steer.eval.systems.decoder import masked, projected
 from whisper_steer.eval.systems.soft_frozen import COSINE, turn_back
 from whisper_steer.eval.systems.text import deloop, remove_phrases
 from whisper_steer.eval.systems.vad import speech_chunks, speech_probability
 
 import whisper_steer
+from whisper_steer.errors import UsageError
 from whisper_steer.steering import Steering
 
 AUDIO = (0.1 * np.random.default_rng(0).standard_normal(32000)).astype(np.float32)
@@ -147,6 +148,21 @@ def test_add_back_methods_are_whisper_steers_own(session: Session, name: str) ->
     )
     expected, _ = hooked.encode(session.model.encoder, mel[None])
     assert torch.equal(system.encode(session, mel), expected[0])
+
+
+def test_an_edit_can_be_had_at_a_given_strength(session: Session) -> None:
+    """Else nobody can see what an edit costs and brings below the strengths that the harness tries."""
+    stock, chosen = choose_systems(["clamp-always@0.125"])
+    assert (stock.name, chosen.name) == ("stock", "clamp-always@0.125")
+    system = chosen()
+    system.load(session, system.fit(None))  # type: ignore[arg-type]  # looks at no data
+    mel = mel_of(AUDIO)
+    expected = SYSTEMS["clamp-always"]().features(session, mel, 0.125)
+    assert torch.equal(system.encode(session, mel), expected)
+    assert not torch.equal(system.encode(session, mel), session.encode(mel))
+    for wrong in ("stock@1", "clamp-always@", "clamp@1"):
+        with pytest.raises(UsageError, match=r"@|unknown"):
+            choose_systems([wrong])
 
 
 def test_write_back_adds_the_reconstruction_error_to_the_change(session: Session) -> None:
