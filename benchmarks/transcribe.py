@@ -45,6 +45,11 @@ def main() -> None:
     parser.add_argument("--runtimes", default="openai,faster,faster-vad,faster-batched")
     parser.add_argument("--compute-type", default="float32", help="of faster-whisper")
     parser.add_argument("--without-timestamps", action="store_true")
+    parser.add_argument(
+        "--no-fallback",
+        action="store_true",
+        help="temperature 0 only: stock's fallbacks sample at random, so that the work of two runs differs",
+    )
     parser.add_argument("--max-suppressed-speech", type=float)
     options = parser.parse_args()
     logging.getLogger("faster_whisper").setLevel(logging.ERROR)
@@ -87,7 +92,10 @@ def main() -> None:
                     f"{len(texts[0]):>12} ->{len(texts[1]):>7}",
                     flush=True,
                 )
-    print(f"\n{options.minutes:g} min of each sound at {RATE} Hz; characters written by stock and steered")
+    print(
+        f"\n{options.minutes:g} min of each sound; medians of {options.repeats}, stock and steered in turns; "
+        "characters written by stock and steered"
+    )
 
 
 def runtimes(
@@ -96,6 +104,8 @@ def runtimes(
     """name -> (stock, steered); every run takes samples and returns the text."""
     threads = torch.get_num_threads()
     common: dict[str, Any] = {"language": "en", "without_timestamps": options.without_timestamps}
+    if options.no_fallback:
+        common["temperature"] = 0.0
     greedy: dict[str, Any] = {**common, "beam_size": 1}
     where: dict[str, Any] = {"device": "cpu", "compute_type": options.compute_type, "cpu_threads": threads}
     plain = faster_whisper.WhisperModel(str(folder), **where)
