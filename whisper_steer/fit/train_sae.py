@@ -24,7 +24,7 @@ SAVE_EVERY = 200
 class Training:
     """How to train. Defaults suit an hour of audio on two CPU cores."""
 
-    steps: int = 1200
+    steps: int = 400
     batch: int = 2048
     learning_rate: float = 1e-3
     aux_k: int = 128
