@@ -3,7 +3,7 @@
 Words are placed twice. By their alignment with the reference, which needs no timestamps: an insertion at the junction
 of the two utterances, or within EDGE words of it, was invented in the stretch; a deletion there was lost at its edges.
 A model that gets most words wrong shows no insertions, so they are placed by time as well: the words of segments whose
-middle lies in the stretch. Without timestamps a segment is a whole window.
+middle lies in the stretch. Without timestamps a segment is a whole window, and the report leaves those figures out.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def heading(results: dict[str, Any]) -> str:
 
 def sections(results: dict[str, Any]) -> list[tuple[str, str, list[str], list[list[str]]]]:
     """(title, note, header, rows) of every table."""
-    summary = results["summary"]
+    summary, timed = results["summary"], not results["config"]["without_timestamps"]
     found = [
         (
             "Systems",
@@ -85,12 +85,12 @@ def sections(results: dict[str, Any]) -> list[tuple[str, str, list[str], list[li
         found.append(
             (
                 f"Long recordings: {name}",
-                "Two utterances with a stretch of 5 s to 5 min between them.",
+                "Two utterances with a stretch of 5 s to 5 min between them. Times are there where the run has timestamps.",
                 ["system", "recordings", "words invented per minute of stretch, by alignment", "the same, by time",
                  "words lost at its edges (of 6)", "share of the stretch under a segment", "median onset error, s"],
                 [
-                    [s, str(r["recordings"]), ci(r["F"]), ci(r["F_by_time"]), ci(r["lost_at_edges"]),
-                     ci(r["covered"], 100, "%"), number(r["onset_error"])]
+                    [s, str(r["recordings"]), ci(r["F"]), ci(r["F_by_time"]) if timed else "", ci(r["lost_at_edges"]),
+                     ci(r["covered"], 100, "%") if timed else "", number(r["onset_error"]) if timed else ""]
                     for s, r in table_.items()
                 ],
             )
