@@ -85,7 +85,7 @@ def sections(results: dict[str, Any]) -> list[tuple[str, str, list[str], list[li
         found.append(
             (
                 f"Long recordings: {name}",
-                "Two utterances with a stretch of 5 s to 5 min between them. Times are there where the run has timestamps.",
+                "Two utterances, a stretch of 5 s to 5 min between them. Times only where the run has timestamps.",
                 ["system", "recordings", "words invented per minute of stretch, by alignment", "the same, by time",
                  "words lost at its edges (of 6)", "share of the stretch under a segment", "median onset error, s"],
                 [
