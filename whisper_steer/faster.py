@@ -132,7 +132,7 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         decision = self.decisions.pop(0) if self.decisions else None  # none: the pipeline is stock's
         if decision is None:
             return super()._split_segments_by_timestamps(tokenizer=tokenizer, tokens=tokens, **kwargs)
-        tokens = take_out_unspoken(tokens, decision, tokenizer.eot, tokenizer.timestamp_begin)
+        tokens = take_out_unspoken(tokens, decision, tokenizer.timestamp_begin)
         segments, *rest = super()._split_segments_by_timestamps(tokenizer=tokenizer, tokens=tokens, **kwargs)
         place = {"start": kwargs["time_offset"], "end": segments[-1]["end"]}
         self.windows.append({**place, **decision.fields()})

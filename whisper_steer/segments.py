@@ -18,7 +18,7 @@ BLANK = 198
 a space would as well, but word timestamps merge a space into the next segment's first word."""
 
 
-def take_out_unspoken(tokens: Sequence[int], decision: Decision, eot: int, first_timestamp: int) -> list[int]:
+def take_out_unspoken(tokens: Sequence[int], decision: Decision, first_timestamp: int) -> list[int]:
     """One window's tokens with `BLANK` for the text of segments in which nobody is heard.
 
     Segments are those that Whisper makes of the tokens: where no two timestamps follow each other, the text is one
@@ -40,9 +40,8 @@ def take_out_unspoken(tokens: Sequence[int], decision: Decision, eot: int, first
             time = (token - first_timestamp) / TOKENS_PER_SECOND
             close(time)
             start = time if cut else 0.0
-        if token < eot:
-            text.append(token)
-        else:
             out.append(token)
+        else:
+            text.append(token)
     close(CHUNK_LENGTH)
     return out

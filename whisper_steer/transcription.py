@@ -134,9 +134,7 @@ class SteeredModel:
             return _empty(self._features[0], options, decision)
         return replace(
             result,
-            tokens=take_out_unspoken(
-                result.tokens, decision, self._tokenizer.eot, self._tokenizer.timestamp_begin
-            ),
+            tokens=take_out_unspoken(result.tokens, decision, self._tokenizer.timestamp_begin),
             no_speech_prob=Tagged(result.no_speech_prob, decision),
         )
 
