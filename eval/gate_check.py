@@ -23,7 +23,8 @@ from whisper_steer.artifact import find, resolve
 from whisper_steer.errors import ArtifactError, AudioError
 from whisper_steer.fit.activations import log_mel
 from whisper_steer.fit.clips import Clip, from_manifest
-from whisper_steer.fit.windows import mix, spoken_frames
+from whisper_steer.fit.degrade import mix
+from whisper_steer.fit.labels import spoken_frames
 from whisper_steer.models import encoder_fingerprint, load_encoder, load_model
 from whisper_steer.steering import Steering
 

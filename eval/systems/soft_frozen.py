@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from whisper_steer.fit.activations import Activations
+from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.fit.scoring import add_effect, detection_scores
 from whisper_steer.fit.selection import build_edits, edit_latents
 from whisper_steer.fit.train_sae import Training, batch_top_k
-from whisper_steer.fit.windows import NONSPEECH, SPEECH
 from whisper_steer.methods import Edits
 from whisper_steer.sae import SAE, SAEConfig
 

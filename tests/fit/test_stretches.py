@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from whisper_steer.fit.labels import NONSPEECH, SPEECH, UNKNOWN
 from whisper_steer.fit.stretches import LONGEST, Stretch, cut
-from whisper_steer.fit.windows import NONSPEECH, SPEECH, UNKNOWN
 from whisper_steer.gate import POOL_FRAMES
 
 

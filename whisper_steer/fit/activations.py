@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES
 
-from whisper_steer.fit.windows import FRAME_SAMPLES, FRAMES, Window
+from whisper_steer.fit.labels import FRAME_SAMPLES, FRAMES
+from whisper_steer.fit.windows import Window
 from whisper_steer.hooks import read_activations
 
 WINDOWS_PER_PASS = 2

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from whisper_steer.errors import FitError
 from whisper_steer.fit.activations import Activations
+from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.fit.stretches import cut
-from whisper_steer.fit.windows import NONSPEECH, SPEECH
 from whisper_steer.gate import POOL_FRAMES, Gate, moving_mean, pool
 from whisper_steer.sae import Latents, normalise
 

@@ -113,7 +113,7 @@ def fit(
     chosen, shares = dict(strengths.DEFAULT), None
     if isinstance(model, Whisper):
         n = min(plan.strength_windows, len(nonspeech))
-        full = run("full", n, windows.looped(nonspeech, n, plan.seed + 2))
+        full = run("full", n, windows.filled(nonspeech, n, plan.seed + 2))
         chosen, shares = strengths.choose(model, point, edits, full)
     return Artifact(
         name=name,

@@ -18,7 +18,7 @@ from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.fit.activations import Activations
-from whisper_steer.fit.windows import NONSPEECH, SPEECH
+from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.hooks import hook_points
 from whisper_steer.sae import SAE
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from whisper_steer.fit.activations import Activations
+from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.fit.scoring import LatentScores
-from whisper_steer.fit.windows import NONSPEECH, SPEECH
 from whisper_steer.methods import Edits
 from whisper_steer.sae import SAE
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
-from whisper_steer.fit.windows import SPEECH
+from whisper_steer.fit.labels import SPEECH
 from whisper_steer.gate import POOL_FRAMES
 
 PAUSE = 25

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from scipy import ndimage, signal
 from whisper.audio import N_SAMPLES, SAMPLE_RATE
 
 from whisper_steer.fit.clips import Clip, Kind
-
-FRAMES = 1500
-FRAME_SAMPLES = N_SAMPLES // FRAMES
-SPEECH, NONSPEECH, UNKNOWN = 1, 0, -1
-SHORT_CLIP = 2 * SAMPLE_RATE
-UNKNOWN_MARGIN = 10
-"""frames next to speech that are labelled neither way: the encoder looks around"""
-CONDITIONS = {"as recorded": 0.30, "noise": 0.45, "quiet": 0.15, "band": 0.10}
+from whisper_steer.fit.degrade import degraded, draw_condition, looped, mix, peak_safe
+from whisper_steer.fit.labels import (
+    FRAME_SAMPLES,
+    FRAMES,
+    NONSPEECH,
+    SPEECH,
+    frame_count,
+    mark,
+    spoken_frames,
+)
 
 CROWDED, ALONE = 0.4, 0.35
 """shares of the windows for fitting: filled with pieces of many clips, each degraded in its own way; and with one clip
@@ -71,8 +70,8 @@ def single(clip: Clip) -> Window:
     samples = clip.samples()[:N_SAMPLES]
     labels = np.full(FRAMES, NONSPEECH, np.int8)
     if clip.kind == "speech":
-        _label(labels, spoken_frames(samples), 0)
-    return Window(_padded(samples), labels, clip.kind, "as recorded", _frames(len(samples)))
+        mark(labels, spoken_frames(samples), 0)
+    return Window(_padded(samples), labels, clip.kind, "as recorded", frame_count(len(samples)))
 
 
 def hard(speech: list[Clip], nonspeech: list[Clip], n: int, seed: int) -> Iterator[Window]:
@@ -86,19 +85,19 @@ def hard(speech: list[Clip], nonspeech: list[Clip], n: int, seed: int) -> Iterat
             window.samples, window.condition = window.samples * 10 ** (-30 / 20), "quiet"
         else:
             snr = (0.0, -5.0)[i % 3]
-            background = _looped(noise.samples(), length, rng)
+            background = looped(noise.samples(), length, rng)
             window.samples[:length] = mix(
                 window.samples[:length], background, snr, window.labels[: window.content]
             )
-            window.samples, window.condition = _peak_safe(window.samples), f"{snr:g} dB"
+            window.samples, window.condition = peak_safe(window.samples), f"{snr:g} dB"
         yield window
 
 
-def looped(nonspeech: list[Clip], n: int, seed: int) -> Iterator[Window]:
+def filled(nonspeech: list[Clip], n: int, seed: int) -> Iterator[Window]:
     """Full windows of one clip each, over and over."""
     rng = np.random.default_rng(seed)
     for i in rng.permutation(len(nonspeech))[:n]:
-        samples = _looped(nonspeech[i].samples(), N_SAMPLES, rng)
+        samples = looped(nonspeech[i].samples(), N_SAMPLES, rng)
         yield Window(samples, np.full(FRAMES, NONSPEECH, np.int8), "nonspeech", "looped", FRAMES)
 
 
@@ -113,18 +112,18 @@ def speech_window(speech: Iterator[Clip], noise: Iterator[Clip], rng: np.random.
             break
         clip = next(speech).samples()[: N_SAMPLES - position]
         audio[position : position + len(clip)] += clip * 10 ** (rng.uniform(-6, 3) / 20)
-        _label(labels, spoken_frames(clip), position // FRAME_SAMPLES)
+        mark(labels, spoken_frames(clip), position // FRAME_SAMPLES)
         end = position + len(clip)
         position = end + int(rng.exponential(1.0) * SAMPLE_RATE)
-    condition = str(rng.choice(list(CONDITIONS), p=list(CONDITIONS.values())))
+    condition = draw_condition(rng)
     if condition == "noise":
         end = min(N_SAMPLES, end + int(rng.exponential(3.0) * SAMPLE_RATE))
-        audio[:end] = _degraded(audio[:end], labels, condition, next(noise), rng)
+        audio[:end] = degraded(audio[:end], labels, condition, next(noise), rng)
     else:
-        audio = _degraded(audio, labels, condition, None, rng)
+        audio = degraded(audio, labels, condition, None, rng)
     if rng.random() < GOES_ON:
         end = N_SAMPLES
-    return Window(_peak_safe(audio), labels, "speech", condition, _frames(end))
+    return Window(peak_safe(audio), labels, "speech", condition, frame_count(end))
 
 
 def alone_window(clip: Clip, noise: Iterator[Clip], rng: np.random.Generator) -> Window:
@@ -132,15 +131,15 @@ def alone_window(clip: Clip, noise: Iterator[Clip], rng: np.random.Generator) ->
     window = single(clip)
     n = window.content * FRAME_SAMPLES
     if clip.kind == "speech":
-        window.condition = str(rng.choice(list(CONDITIONS), p=list(CONDITIONS.values())))
+        window.condition = draw_condition(rng)
         background = next(noise) if window.condition == "noise" else None
-        part = _degraded(
+        part = degraded(
             window.samples[:n], window.labels[: window.content], window.condition, background, rng
         )
         window.samples[:n] = part
     elif rng.random() < 0.5:
         window.samples *= np.float32(10 ** (rng.uniform(-40, 0) / 20))
-    window.samples = _peak_safe(window.samples)
+    window.samples = peak_safe(window.samples)
     return window
 
 
@@ -156,7 +155,7 @@ def crowded_window(speech: Iterator[Clip] | None, noise: Iterator[Clip], rng: np
         start = position // FRAME_SAMPLES
         if speech is not None and (pieces == 0 or rng.random() < 0.6):
             piece, spoken = _speech_piece(next(speech), next(noise), rng)
-            _label(labels, spoken, start)
+            mark(labels, spoken, start)
         else:
             samples = next(noise).samples()
             first = int(rng.integers(max(1, len(samples) - SAMPLE_RATE)))
@@ -167,7 +166,7 @@ def crowded_window(speech: Iterator[Clip] | None, noise: Iterator[Clip], rng: np
         position = start * FRAME_SAMPLES + len(piece) + int(rng.exponential(0.2) * SAMPLE_RATE)
         pieces += 1
     kind: Kind = "nonspeech" if speech is None else "speech"
-    return Window(_peak_safe(audio), labels, kind, "crowded", FRAMES)
+    return Window(peak_safe(audio), labels, kind, "crowded", FRAMES)
 
 
 def _speech_piece(clip: Clip, noise: Clip, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -176,26 +175,9 @@ def _speech_piece(clip: Clip, noise: Clip, rng: np.random.Generator) -> tuple[np
     lead = int(rng.integers(0, 25)) * FRAME_SAMPLES
     samples = np.pad(samples, (lead, int(rng.uniform(0, 0.5) * SAMPLE_RATE)))
     spoken = np.concatenate([np.zeros(lead // FRAME_SAMPLES, bool), spoken_frames(samples[lead:])])
-    condition = str(rng.choice(list(CONDITIONS), p=list(CONDITIONS.values())))
+    condition = draw_condition(rng)
     labels = np.where(spoken, SPEECH, NONSPEECH).astype(np.int8)
-    return _degraded(samples, labels, condition, noise, rng, faintest=-45), spoken
-
-
-def _degraded(
-    samples: np.ndarray,
-    labels: np.ndarray,
-    condition: str,
-    noise: Clip | None,
-    rng: np.random.Generator,
-    faintest: float = -55,
-) -> np.ndarray:
-    """Speech in one of `CONDITIONS`; ``faintest`` is the lowest level in dB of a quiet one."""
-    if condition == "noise" and noise is not None:
-        background = _looped(noise.samples(), len(samples), rng)
-        return mix(samples, background, float(rng.uniform(-8, 20)), labels)
-    if condition == "quiet":
-        return np.asarray(samples * 10 ** (rng.uniform(faintest, -15) / 20))
-    return band_limit(samples, rng) if condition == "band" else samples
+    return degraded(samples, labels, condition, noise, rng, faintest=-45), spoken
 
 
 def nonspeech_window(noise: Iterator[Clip], rng: np.random.Generator) -> Window:
@@ -214,72 +196,12 @@ def nonspeech_window(noise: Iterator[Clip], rng: np.random.Generator) -> Window:
     if rng.random() < GOES_ON:
         position = N_SAMPLES
     return Window(
-        _peak_safe(audio), np.full(FRAMES, NONSPEECH, np.int8), "nonspeech", "as recorded", _frames(position)
+        peak_safe(audio),
+        np.full(FRAMES, NONSPEECH, np.int8),
+        "nonspeech",
+        "as recorded",
+        frame_count(position),
     )
-
-
-def mix(speech: np.ndarray, noise: np.ndarray, snr: float, labels: np.ndarray | None = None) -> np.ndarray:
-    """Speech + noise at an SNR in dB; powers are means over the noise, and over the speech frames of the speech."""
-    voiced = speech
-    if labels is not None and (labels == SPEECH).any():
-        mask = np.repeat(labels == SPEECH, FRAME_SAMPLES)[: len(speech)]
-        voiced = speech[: len(mask)][mask]
-    power, noise_power = float(np.mean(voiced**2)), float(np.mean(noise**2))
-    if power == 0 or noise_power == 0:
-        return speech
-    return (speech + noise * np.sqrt(power / noise_power / 10 ** (snr / 10))).astype(np.float32)
-
-
-def band_limit(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A telephone-like band and a short synthetic room."""
-    low, high = rng.uniform(80, 400), rng.uniform(2000, 3800)
-    sections = signal.butter(4, [low, high], "bandpass", fs=SAMPLE_RATE, output="sos")
-    decay = np.exp(
-        -np.arange(int(rng.uniform(0.05, 0.4) * SAMPLE_RATE)) / (rng.uniform(0.01, 0.08) * SAMPLE_RATE)
-    )
-    room = rng.standard_normal(len(decay)) * decay * rng.uniform(0.02, 0.15)
-    room[0] = 1.0
-    return signal.fftconvolve(signal.sosfilt(sections, audio), room)[: len(audio)].astype(np.float32)
-
-
-def speech_frames(samples: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Silero VAD's verdict per encoder frame of 20 ms: (n,) bool. Its own step is 32 ms."""
-    lead = SAMPLE_RATE // 2
-    padded = np.concatenate([np.zeros(lead, np.float32), samples, np.zeros(lead, np.float32)])
-    padded = np.pad(padded, (0, -len(padded) % 512))
-    peak = float(np.abs(padded).max()) or 1.0
-    probability = _silero()(padded * (0.5 / peak)).reshape(-1)
-    centres = (np.arange(_frames(len(samples))) + 0.5) * FRAME_SAMPLES + lead
-    return np.asarray(probability[np.minimum(centres // 512, len(probability) - 1).astype(int)] >= threshold)
-
-
-def spoken_frames(clip: np.ndarray) -> np.ndarray:
-    """Frames of speech in a clip that is known to hold some: (n,) bool.
-
-    Silero misses isolated words that are cut tight. Of a clip under 2 s, of which it finds less than half of the
-    loud frames, those within 25 dB of the loudest count.
-    """
-    found = speech_frames(clip)
-    if len(clip) >= SHORT_CLIP:
-        return found
-    power = np.square(np.pad(clip, (0, -len(clip) % FRAME_SAMPLES))).reshape(-1, FRAME_SAMPLES).mean(axis=1)
-    loud = (power > power.max() * 10 ** (-25 / 10)) & (power > 0)
-    return loud if loud.any() and found[loud].mean() < 0.5 else found
-
-
-@lru_cache(maxsize=1)
-def _silero() -> Any:
-    from faster_whisper.vad import get_vad_model
-
-    return get_vad_model()
-
-
-def _label(labels: np.ndarray, speech: np.ndarray, start: int) -> None:
-    speech = speech[: FRAMES - start]
-    near = ndimage.binary_dilation(speech, iterations=UNKNOWN_MARGIN)
-    part = labels[start : start + len(speech)]
-    part[near & (part != SPEECH)] = UNKNOWN
-    part[speech] = SPEECH
 
 
 def _cycle(clips: list[Clip], rng: np.random.Generator) -> Iterator[Clip]:
@@ -295,17 +217,5 @@ def _cycle(clips: list[Clip], rng: np.random.Generator) -> Iterator[Clip]:
         yield queues[name].pop()
 
 
-def _looped(samples: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-    return np.resize(np.roll(samples, int(rng.integers(max(1, len(samples))))), length)
-
-
 def _padded(samples: np.ndarray) -> np.ndarray:
     return np.pad(samples, (0, N_SAMPLES - len(samples))).astype(np.float32)
-
-
-def _frames(n_samples: int) -> int:
-    return min(FRAMES, -(-n_samples // FRAME_SAMPLES))
-
-
-def _peak_safe(audio: np.ndarray) -> np.ndarray:
-    return (audio / max(1.0, float(np.abs(audio).max()))).astype(np.float32)
