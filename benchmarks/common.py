@@ -78,6 +78,7 @@ def stand_in(
             latents(GATE_LATENTS) if gate == "sae" else None,
             random(n_state, HIDDEN) if gate == "mlp" else None,
             random(HIDDEN) if gate == "mlp" else None,
+            random(n_state),
         ),
         speech_scores=torch.full((400,), threshold),
         nonspeech_scores=torch.full((400,), threshold),

@@ -75,7 +75,7 @@ def main() -> None:
         print(
             f"{machine()}; {options.model}, steering {steering.artifact.name} at {steering.artifact.hook_point}"
         )
-        print(f"\n{'sound':12}{'runtime':18}{'stock':>10}{'steered':>10}{'ratio':>8}{'characters':>22}")
+        print(f"\n{'sound':12}{'runtime':18}{'stock':>10}{'steered':>10}{'ratio':>20}{'characters':>22}")
         for kind in options.kinds.split(","):
             samples = audio[kind]()
             for name, (stock, steered) in pairs.items():
@@ -87,14 +87,16 @@ def main() -> None:
                         texts[i] = run(samples)
                         times[i].append(time.perf_counter() - start)
                 first, second = (statistics.median(each) for each in times)
+                ratios = sorted(b / a for a, b in zip(*times, strict=True))
+                spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
                 print(
-                    f"{kind:12}{name:18}{first:8.1f} s{second:8.1f} s{second / first:8.2f}"
+                    f"{kind:12}{name:18}{first:8.1f} s{second:8.1f} s{spread:>20}"
                     f"{len(texts[0]):>12} ->{len(texts[1]):>7}",
                     flush=True,
                 )
     print(
-        f"\n{options.minutes:g} min of each sound; medians of {options.repeats}, stock and steered in turns; "
-        "characters written by stock and steered"
+        f"\n{options.minutes:g} min of each sound; {options.repeats} runs of each, stock and steered in turns: medians, "
+        "and the range of the ratios; characters written by stock and steered"
     )
 
 

@@ -1,11 +1,14 @@
 """If these fail, the promise "at most x % of speech windows suppressed" does not hold, or one word does not count."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from whisper_steer.errors import UsageError
-from whisper_steer.gate import choose_threshold, conformal_threshold, pool, smallest_promise
+from whisper_steer.gate import Gate, around, choose_threshold, conformal_threshold, pool, smallest_promise
+from whisper_steer.sae import normalise
 
 
 def test_a_fifth_of_a_second_of_speech_fills_the_window_and_a_single_frame_does_not() -> None:
@@ -21,6 +24,22 @@ def test_pooling_is_the_largest_mean_of_ten_frames() -> None:
     frames = np.random.default_rng(0).normal(size=300).astype(np.float32)
     expected = max(frames[i : i + 10].mean() for i in range(291))
     assert float(pool(torch.from_numpy(frames)[None])) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_the_context_is_the_mean_of_what_lies_around_in_the_window() -> None:
+    values = np.random.default_rng(0).normal(size=400).astype(np.float32)
+    expected = [values[max(0, i - 75) : i + 76].mean() for i in range(400)]
+    assert around(torch.from_numpy(values)[None])[0].numpy() == pytest.approx(np.array(expected), abs=1e-5)
+
+
+def test_context_adds_its_reading_to_every_frame() -> None:
+    generator = torch.Generator().manual_seed(0)
+    h, mean, context = (torch.randn(*n, generator=generator) for n in ((2, 300, 8), (8,), (8,)))
+    plain = Gate(torch.randn(8, generator=generator), torch.tensor(0.3), mean)
+    gate = replace(plain, context=context)
+    added = gate.frame_evidence(h) - plain.frame_evidence(h)
+    assert torch.allclose(added, around(normalise(h, mean)[0] @ context), atol=1e-6)
+    assert (plain.kind, gate.kind) == ("dense", "dense + context")
 
 
 def test_the_threshold_is_the_largest_that_satisfies_the_formula_of_conformal_risk_control() -> None:

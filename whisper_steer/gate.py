@@ -1,10 +1,12 @@
 """The gate: does anybody speak in this window? It decides from the activations that the hook sees anyway.
 
 Speech evidence of a frame is a logit. Its features are SAE latents, the normalised activations themselves ("dense"),
-or a hidden layer on those ("mlp"). A window's evidence is the largest mean over 0.2 s, so that one spoken word shuts
-the gate. The threshold comes from split conformal risk control (Angelopoulos et al., arXiv 2208.02814): with n held-out
-speech windows that are exchangeable with the user's, the expected share of speech windows below it is at most the
-promise.
+or a hidden layer on those ("mlp"). To that the context may be added: a linear reading of the activations, averaged over
+the 3 s around the frame. A bark of 0.2 s looks like a word; what lies around it does not. A window's evidence is the
+largest mean over 0.2 s, so that one spoken word shuts the gate.
+
+The threshold comes from split conformal risk control (Angelopoulos et al., arXiv 2208.02814): with n held-out speech
+windows that are exchangeable with the user's, the expected share of speech windows below it is at most the promise.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from whisper_steer.sae import Latents, normalise
 
 POOL_FRAMES = 10
 """0.2 s at the encoder's 50 frames a second"""
+CONTEXT_FRAMES = 151
+"""3 s, centred on the frame; at the ends of the window less"""
 
 
 @dataclass
@@ -38,21 +42,24 @@ class Gate:
     """(n_features, n_hidden) of a ReLU layer between the features and the evidence"""
     hidden_bias: Tensor | None = None
     """(n_hidden,)"""
+    context: Tensor | None = None
+    """(n_state,) weights of the normalised activations, averaged over `CONTEXT_FRAMES`; their bias is in ``bias``"""
 
     @property
     def kind(self) -> str:
-        """ "sae", "dense" or "mlp"."""
-        return "sae" if self.latents is not None else "dense" if self.hidden_weight is None else "mlp"
+        """ "sae", "dense" or "mlp"; with " + context" where that is read."""
+        frame = "sae" if self.latents is not None else "dense" if self.hidden_weight is None else "mlp"
+        return frame if self.context is None else f"{frame} + context"
 
     def frame_evidence(self, h: Tensor) -> Tensor:
         """Activations (batch, frames, n_state) -> logits (batch, frames), float32."""
-        if self.latents is not None:
-            features, _ = self.latents.encode(h)
-        else:
-            features, _ = normalise(h.float(), self.mean)
+        if self.latents is None or self.context is not None:
+            x, _ = normalise(h.float(), self.mean)
+        features = x if self.latents is None else self.latents.encode(h)[0]
         if self.hidden_weight is not None and self.hidden_bias is not None:
             features = torch.relu(features @ self.hidden_weight + self.hidden_bias)
-        return features @ self.weight + self.bias
+        evidence = features @ self.weight + self.bias
+        return evidence if self.context is None else evidence + around(x @ self.context)
 
     def to(self, device: torch.device) -> Gate:
         """The same gate on another device."""
@@ -68,6 +75,13 @@ def pool(frame_evidence: Tensor, frames: int = POOL_FRAMES) -> Tensor:
 def moving_mean(frame_evidence: Tensor, frames: int = POOL_FRAMES) -> Tensor:
     """(batch, n) -> (batch, n - frames + 1)."""
     return torch.nn.functional.avg_pool1d(frame_evidence[:, None], frames, stride=1)[:, 0]
+
+
+def around(values: Tensor, frames: int = CONTEXT_FRAMES) -> Tensor:
+    """Mean over the ``frames`` (odd) centred on each, as far as they lie in the window: (batch, n) -> (batch, n)."""
+    return torch.nn.functional.avg_pool1d(
+        values[:, None], frames, stride=1, padding=frames // 2, count_include_pad=False
+    )[:, 0]
 
 
 def smallest_promise(n: int) -> float:

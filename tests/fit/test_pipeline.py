@@ -9,11 +9,13 @@ from whisper.model import Whisper
 
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
-from whisper_steer.fit import windows
+from whisper_steer.fit import labels as labels_of
+from whisper_steer.fit.activations import Activations
 from whisper_steer.fit.clips import Clip
-from whisper_steer.fit.fit_gate import fit_gates, window_scores
+from whisper_steer.fit.fit_gate import fit_gates, window_scores, with_context
 from whisper_steer.fit.pipeline import Plan, fit
 from whisper_steer.fit.train_sae import Training
+from whisper_steer.gate import Gate
 from whisper_steer.models import encoder_fingerprint
 from whisper_steer.sae import Latents
 from whisper_steer.steering import Steering
@@ -56,7 +58,7 @@ def buzz_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
         padded = np.pad(samples, (0, n * 320 - len(samples))).reshape(n, 320)
         return np.abs(padded).max(axis=1) > 0.05
 
-    monkeypatch.setattr(windows, "speech_frames", loud)
+    monkeypatch.setattr(labels_of, "speech_frames", loud)
 
 
 def test_an_artifact_comes_out_whole(tiny_model: Whisper, clips: list[Clip], tmp_path: Path) -> None:
@@ -94,24 +96,49 @@ def test_every_gate_separates_what_its_features_separate(tmp_path: Path) -> None
     """Speech frames shifted along one direction: each gate must find it, on windows it has not seen, and be kept."""
     rng = np.random.default_rng(1)
 
-    def made(n: int) -> object:
-        from whisper_steer.fit.activations import Activations
-
+    def made(n: int) -> Activations:
         hidden = rng.normal(size=(n, 1500, 8)).astype(np.float16)
         labels = np.zeros((n, 1500), np.int8)
         speech = np.arange(n) % 2 == 0
         for i in np.flatnonzero(speech):
             start = int(rng.integers(0, 1450))
-            labels[i, start : start + 40] = windows.SPEECH
+            labels[i, start : start + 40] = labels_of.SPEECH
             hidden[i, start : start + 40, 3] += 4
         return Activations(hidden, labels, np.full(n, 1500), speech, ["as recorded"] * n)
 
     train, test = made(16), made(16)
     latents = Latents(torch.zeros(8), torch.eye(8), torch.zeros(8), torch.tensor(0.0), torch.eye(8))
     gates = fit_gates(train, torch.zeros(8), latents)
-    assert {name: gate.kind for name, gate in gates.items()} == {
-        name: name for name in ("sae", "dense", "mlp")
-    }
+    kinds = {"sae", "dense", "mlp", "sae + context", "dense + context", "mlp + context"}
+    assert {name: gate.kind for name, gate in gates.items()} == {name: name for name in kinds}
     for name, gate in gates.items():
         scores = window_scores(gate, test)
         assert float(scores[test.speech].min()) > float(scores[~test.speech].max()), name
+
+
+def test_the_context_tells_a_bark_from_a_word() -> None:
+    """0.2 s that look the same in speech and in noise: what lies around them must decide."""
+    rng = np.random.default_rng(2)
+
+    def made(n: int) -> Activations:
+        hidden = rng.normal(size=(n, 1500, 8)).astype(np.float16)
+        labels = np.zeros((n, 1500), np.int8)
+        speech = np.arange(n) % 2 == 0
+        for i in range(n):
+            start = int(rng.integers(60, 1400))
+            hidden[i, start : start + 10, 3] += 6
+            if speech[i]:
+                labels[i, start : start + 10] = labels_of.SPEECH
+                hidden[i, start - 50 : start, 5] += 1
+                hidden[i, start + 10 : start + 60, 5] += 1
+        return Activations(hidden, labels, np.full(n, 1500), speech, ["as recorded"] * n)
+
+    train, test = made(24), made(24)
+    speech = torch.from_numpy(test.speech)
+    plain = Gate(torch.eye(8)[3], torch.tensor(0.0), torch.zeros(8))
+
+    def margin(gate: Gate) -> float:
+        scores = window_scores(gate, test)
+        return float(scores[speech].min() - scores[~speech].max())
+
+    assert margin(plain) < 0 < margin(with_context(plain, train))

@@ -75,9 +75,10 @@ def report(artifact: Artifact) -> list[str]:
     """The lines for people."""
     card = artifact.card()
     model, sae, gate = card.get("model", {}), card.get("sae", {}), card["gate"]
-    of = {"sae": "SAE latents", "dense": "activations", "mlp": "hidden units on the activations"}[
-        gate["kind"]
-    ]
+    frame, _, context = gate["kind"].partition(" + ")
+    of = {"sae": "SAE latents", "dense": "activations", "mlp": "hidden units on the activations"}[frame]
+    if context:
+        of += ", and on the activations of the 3 s around"
     lines = [
         f"artifact     {artifact.name} (schema {card['schema']}) at {artifact.path}",
         f"encoder      {artifact.fingerprint}",

@@ -2,12 +2,14 @@
 
 Three kinds are fitted: a logistic regression on SAE latents, one on the activations themselves, both on single frames,
 and a small network on the activations. The network learns from stretches (`whisper_steer.fit.stretches`); trained on
-frames like the other two it let more non-speech through for the same speech.
+frames like the other two it let more non-speech through for the same speech. Each of them is fitted without and with
+context: a logistic regression, by windows, on the activations around the place where the evidence is strongest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from whisper_steer.errors import FitError
 from whisper_steer.fit.activations import Activations
 from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.fit.stretches import cut
-from whisper_steer.gate import POOL_FRAMES, Gate, moving_mean, pool
+from whisper_steer.gate import CONTEXT_FRAMES, POOL_FRAMES, Gate, moving_mean, pool
 from whisper_steer.sae import Latents, normalise
 
 FRAMES = 160_000
@@ -29,34 +31,60 @@ PADDING_SHARE = 0.1
 HIDDEN, EPOCHS, FEWEST_STEPS = 128, 12, 400
 BATCH = 8
 """windows in a step of the network"""
+CONTEXT_C = 0.1
+"""inverse of the regularisation of the context, on standardised features"""
 FRAME_LOSS = 0.05
 """weight of the loss on frames beside that on stretches"""
 
 
 def fit_gates(activations: Activations, mean: Tensor, latents: Latents, seed: int = 0) -> dict[str, Gate]:
-    """A `Gate` of each kind by its name: "sae" on ``latents``, "dense" and "mlp" on the normalised activations.
+    """A `Gate` of each kind by its name: "sae" on ``latents``, "dense" and "mlp" on the normalised activations, each
+    without and with context.
 
-    ``mean`` (n_state,) is the SAE's. Raises `FitError` where a class of frames is missing.
+    ``mean`` (n_state,) is the SAE's. Raises `FitError` where a class of frames or of windows is missing.
     """
     hidden, labels = _sample(activations, seed)
     if len(set(labels.tolist())) < 2:
         raise FitError(
             "the gate needs frames of speech and of non-speech; no speech was found in the speech clips"
         )
+    if activations.speech.all() or not activations.speech.any():
+        raise FitError("the gate needs windows of speech and of non-speech; ask for some of both")
     dense = normalise(hidden, mean)[0]
-    return {
-        "sae": _logistic(latents.encode(hidden)[0], labels, mean, latents),
-        "dense": _logistic(dense, labels, mean, None),
-        "mlp": _network(activations, mean, dense.std(dim=0) + 1e-6, seed),
-    }
+    plain = [
+        _logistic(latents.encode(hidden)[0], labels, mean, latents),
+        _logistic(dense, labels, mean, None),
+        _network(activations, mean, dense.std(dim=0) + 1e-6, seed),
+    ]
+    gates = [*plain, *(with_context(gate, activations) for gate in plain)]
+    return {gate.kind: gate for gate in gates}
 
 
 def _logistic(features: Tensor, labels: np.ndarray, mean: Tensor, latents: Latents | None) -> Gate:
-    spread = features.std(dim=0).numpy() + 1e-6
-    regression = LogisticRegression(C=0.5, max_iter=200, class_weight="balanced")
-    regression.fit(features.numpy() / spread, labels)
-    weight = torch.from_numpy((regression.coef_[0] / spread).astype(np.float32))
-    return Gate(weight, torch.tensor(float(regression.intercept_[0])), mean, latents)
+    weight, bias = _regression(features, labels, 0.5)
+    return Gate(weight, bias, mean, latents)
+
+
+def with_context(gate: Gate, activations: Activations) -> Gate:
+    """The gate and the context it lacks: what the activations around its strongest 0.2 s say of the window."""
+    around = []
+    for i in range(len(activations.speech)):
+        h = activations.frames(i)
+        peak = int(moving_mean(gate.frame_evidence(h[None]))[0].argmax()) + POOL_FRAMES // 2
+        first = max(0, peak - CONTEXT_FRAMES // 2)
+        around.append(normalise(h[first : peak + CONTEXT_FRAMES // 2 + 1], gate.mean)[0].mean(dim=0))
+    weight, bias = _regression(torch.stack(around), activations.speech, CONTEXT_C)
+    return replace(gate, context=weight, bias=gate.bias + bias)
+
+
+def _regression(features: Tensor, labels: np.ndarray, c: float) -> tuple[Tensor, Tensor]:
+    """Weights (n_features,) and bias of a logistic regression in which both classes weigh the same."""
+    mean, spread = features.mean(dim=0).numpy(), features.std(dim=0).numpy() + 1e-6
+    regression = LogisticRegression(C=c, max_iter=1000, class_weight="balanced")
+    regression.fit((features.numpy() - mean) / spread, labels)
+    weight = (regression.coef_[0] / spread).astype(np.float32)
+    bias = float(regression.intercept_[0] - weight @ mean)
+    return torch.from_numpy(weight), torch.tensor(bias)
 
 
 def _network(activations: Activations, mean: Tensor, spread: Tensor, seed: int) -> Gate:
@@ -116,7 +144,9 @@ def _balanced(evidence: Tensor, speech: Tensor, share: float) -> Tensor:
 
 def window_scores(gate: Gate, activations: Activations) -> Tensor:
     """Pooled evidence (n,) of recorded windows."""
-    frames = torch.stack([gate.frame_evidence(activations.frames(i)) for i in range(len(activations.speech))])
+    frames = torch.cat(
+        [gate.frame_evidence(activations.frames(i)[None]) for i in range(len(activations.speech))]
+    )
     return pool(frames)
 
 
