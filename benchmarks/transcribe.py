@@ -95,8 +95,8 @@ def main() -> None:
                     flush=True,
                 )
     print(
-        f"\n{options.minutes:g} min of each sound; {options.repeats} runs of each, stock and steered in turns: medians, "
-        "and the range of the ratios; characters written by stock and steered"
+        f"\n{options.minutes:g} min of each sound; {options.repeats} runs of each, stock and steered in turns: medians "
+        "and the range of ratios; characters written by stock and steered"
     )
 
 
