@@ -79,3 +79,5 @@ def test_room_between_noise_and_speech_is_left_to_speech() -> None:
     assert 1.0 < choose_threshold(speech, noise, 0.01) < bound
     loud_noise = noise + 20
     assert choose_threshold(speech, loud_noise, 0.01) == bound
+    one_outlier = torch.cat([noise, torch.tensor([20.0])])
+    assert choose_threshold(speech, one_outlier, 0.01) < bound

@@ -24,6 +24,8 @@ POOL_FRAMES = 10
 """0.2 s at the encoder's 50 frames a second"""
 CONTEXT_FRAMES = 151
 """3 s, centred on the frame; at the ends of the window less"""
+LEAK = 0.005
+"""share of held-out non-speech that the threshold need not stop"""
 
 
 @dataclass
@@ -108,14 +110,12 @@ def conformal_threshold(speech_scores: Tensor, max_suppressed: float) -> float:
     return float(speech_scores.sort().values[min(allowed, n - 1)])
 
 
-def choose_threshold(
-    speech_scores: Tensor, nonspeech_scores: Tensor, max_suppressed: float, leak: float = 0.0
-) -> float:
-    """The threshold in use: the lowest that leaks at most ``leak`` of held-out non-speech, within the promise.
+def choose_threshold(speech_scores: Tensor, nonspeech_scores: Tensor, max_suppressed: float) -> float:
+    """The threshold in use: the promise's bound, or where there is room below it, the middle of that room.
 
-    Where both can be had there is room between them, and it is split in the middle: speech is suppressed no more
-    than needed.
+    The room reaches down to the threshold that stops all but `LEAK` of the held-out non-speech: speech is suppressed
+    no more than needed.
     """
     bound = conformal_threshold(speech_scores, max_suppressed)
-    enough = float(torch.quantile(nonspeech_scores, 1.0 - leak, interpolation="higher"))
+    enough = float(torch.quantile(nonspeech_scores, 1.0 - LEAK, interpolation="higher"))
     return bound if enough >= bound else (bound + enough) / 2
