@@ -34,7 +34,7 @@ class Plan:
     nonspeech_windows: int = 160
     calibration_speech: int = 260
     calibration_nonspeech: int = 120
-    hard_windows: int = 60
+    hard_windows: int = 120
     """held-out speech in noise and from afar, on which the gates are compared"""
     strength_windows: int = 40
     """30 s of one held-out non-speech clip over and over, on which strengths are chosen"""
