@@ -130,6 +130,7 @@ def test_ctrl_c_leaves_finished_outputs_whole(
     command = [
         sys.executable,
         "-c",
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored in background jobs
         "from whisper_steer.cli import main; main()",
         "transcribe",
         *map(str, args),
