@@ -106,3 +106,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory, tiny_model: Whisper) -> 
     folder = tmp_path_factory.mktemp("artifacts")
     thresholds = {"open": ALWAYS_OPEN, "shut": ALWAYS_SHUT}
     return {k: make_artifact(tiny_model.encoder, threshold=t).save(folder / k) for k, t in thresholds.items()}
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

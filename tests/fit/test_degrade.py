@@ -7,11 +7,6 @@ from whisper_steer.fit.degrade import band_limit, mix
 from whisper_steer.fit.labels import NONSPEECH, SPEECH
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def test_mix_has_the_snr_it_says(rng: np.random.Generator) -> None:
     speech, noise = rng.normal(size=16000) * 0.1, rng.normal(size=16000) * 0.7
     for snr in (-5.0, 0.0, 10.0):

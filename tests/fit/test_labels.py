@@ -1,14 +1,8 @@
 """If these fail, the gate is taught that noise is speech, or that short words are noise."""
 
 import numpy as np
-import pytest
 
 from whisper_steer.fit.labels import speech_frames, spoken_frames
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
 
 
 def test_silence_and_noise_carry_no_speech(rng: np.random.Generator) -> None:

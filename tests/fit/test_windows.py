@@ -14,11 +14,6 @@ def clip(kind: str, samples: np.ndarray, name: str = "a") -> Clip:
     return Clip(kind, "fit", name, samples.astype(np.float32), dataset=name)
 
 
-@pytest.fixture(scope="module")
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
 def test_a_plan_is_the_same_for_the_same_seed_and_marks_no_speech_in_noise(rng: np.random.Generator) -> None:
     speech = [clip("speech", rng.normal(size=n) * 0.1, f"s{n}") for n in (4000, 30000, 400000)]
     noise = [clip("nonspeech", rng.normal(size=n) * 0.1, f"n{n}") for n in (2000, 500000)]

@@ -18,7 +18,7 @@ from whisper_steer.fit.activations import Activations, record
 from whisper_steer.fit.clips import Clip, select
 from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
-from whisper_steer.gate import Gate, choose_threshold, smallest_promise
+from whisper_steer.gate import choose_threshold, smallest_promise
 from whisper_steer.models import encoder_fingerprint
 from whisper_steer.sae import SAEConfig
 
@@ -103,10 +103,14 @@ def fit(
         scoring.add_effect(model, point, sae, fitted, scores, n=60)
 
     gates = fit_gates(fitted, sae.mean, sae.latents(selection.gate_latents(scores)), plan.seed)
-    comparison = {kind: compare(gate, held_out, hard) for kind, gate in gates.items()}
-    best = min(gates, key=lambda kind: comparison[kind]["cost"])
-    scored = window_scores(gates[best], held_out)
     has_speech = torch.from_numpy(held_out.speech)
+    scores_of = {kind: window_scores(gate, held_out) for kind, gate in gates.items()}
+    comparison = {
+        kind: compare(found[has_speech], found[~has_speech], window_scores(gates[kind], hard))
+        for kind, found in scores_of.items()
+    }
+    best = min(gates, key=lambda kind: comparison[kind]["cost"])
+    scored = scores_of[best]
 
     indices = selection.edit_latents(scores)
     edits = selection.build_edits(sae, scores, fitted, indices)
@@ -150,21 +154,19 @@ def fit(
     )
 
 
-def compare(gate: Gate, held_out: Activations, hard: Activations) -> dict[str, float]:
-    """What a gate does at its default threshold on held-out windows: shares of leaked and of suppressed windows.
+def compare(speech: Tensor, nonspeech: Tensor, hard: Tensor) -> dict[str, float]:
+    """What a gate does at its default threshold on held-out windows, by their scores: shares leaked and suppressed.
 
     ``cost`` = leaked non-speech + suppressed speech + suppressed hard speech, by which the gates are compared.
     """
-    scores, speech = window_scores(gate, held_out), torch.from_numpy(held_out.speech)
-    promise = max(0.005, smallest_promise(int(speech.sum())))
-    threshold = choose_threshold(scores[speech], scores[~speech], promise)
+    threshold = choose_threshold(speech, nonspeech, max(0.005, smallest_promise(len(speech))))
     shares = {
         "threshold": threshold,
-        "lowest_speech": float(scores[speech].min()),
-        "highest_nonspeech": float(scores[~speech].max()),
-        "leaked": _share(scores[~speech] >= threshold),
-        "suppressed": _share(scores[speech] < threshold),
-        "suppressed_hard": _share(window_scores(gate, hard) < threshold),
+        "lowest_speech": float(speech.min()),
+        "highest_nonspeech": float(nonspeech.max()),
+        "leaked": _share(nonspeech >= threshold),
+        "suppressed": _share(speech < threshold),
+        "suppressed_hard": _share(hard < threshold),
     }
     return {**shares, "cost": shares["leaked"] + shares["suppressed"] + shares["suppressed_hard"]}
 
