@@ -18,7 +18,7 @@ from whisper_steer import artifact as artifacts
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import WhisperSteerError
 from whisper_steer.fit.clips import from_folder, from_pack
-from whisper_steer.fit.fit_gate import HIDDEN
+from whisper_steer.fit.conv_gate import CONV_STEPS, HIDDEN
 from whisper_steer.fit.selection import EDIT_LATENTS, GATE_LATENTS
 from whisper_steer.gate import Gate
 from whisper_steer.methods import METHODS, Edits
@@ -51,7 +51,7 @@ def seconds(run: Callable[[], Any], repeats: int) -> float:
 
 
 def stand_in(
-    encoder: nn.Module, hook_point: str = "ln_post", *, gate: str = "mlp", threshold: float = SHUT
+    encoder: nn.Module, hook_point: str = "ln_post", *, gate: str = "conv", threshold: float = SHUT
 ) -> Artifact:
     """An artifact with random weights and as many latents as fitting selects, to measure the cost of one."""
     n_state = int(next(encoder.parameters()).shape[0])
@@ -66,19 +66,20 @@ def stand_in(
         )
 
     ones = torch.ones(EDIT_LATENTS)
+    n_features = {"sae": GATE_LATENTS, "dense": n_state, "conv": HIDDEN}[gate]
+    network = [random(n_state, HIDDEN), random(HIDDEN), random(HIDDEN, HIDDEN, CONV_STEPS), random(HIDDEN)]
     return Artifact(
         name="stand-in",
         fingerprint=encoder_fingerprint(encoder),
         hook_point=hook_point,
         edits=Edits(latents(EDIT_LATENTS), ones, 0 * ones, ones, random(n_state)),
         gate=Gate(
-            random({"sae": GATE_LATENTS, "dense": n_state, "mlp": HIDDEN}[gate]),
+            random(n_features),
             torch.tensor(0.0),
             torch.zeros(n_state),
             latents(GATE_LATENTS) if gate == "sae" else None,
-            random(n_state, HIDDEN) if gate == "mlp" else None,
-            random(HIDDEN) if gate == "mlp" else None,
-            random(n_state),
+            *(network if gate == "conv" else [None] * 4),
+            random(n_features),
         ),
         speech_scores=torch.full((400,), threshold),
         nonspeech_scores=torch.full((400,), threshold),

@@ -41,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     print(f"{machine()}; {options.device} {options.dtype}, batch {options.batch}")
-    titles = ("encoder", "mlp gate", "dense gate", "sae gate", "mlp + clamp", "mlp + mean diff.")
+    titles = ("encoder", "conv gate", "dense gate", "sae gate", "conv + clamp", "conv + mean diff.")
     print(f"\n{'model':24}" + "".join(f"{title:>18}" for title in titles))
     for name in options.models:
         encoder = load(name).to(device, dtype).eval()
@@ -55,7 +55,7 @@ def main() -> None:
             wait(device)
 
         variants = (
-            Steering(stand_in(encoder, gate="mlp", threshold=SHUT)),
+            Steering(stand_in(encoder, gate="conv", threshold=SHUT)),
             Steering(stand_in(encoder, gate="dense", threshold=SHUT)),
             Steering(stand_in(encoder, gate="sae", threshold=SHUT)),
             Steering(stand_in(encoder, threshold=OPEN), mode="steer"),

@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from whisper_steer.errors import UsageError
-from whisper_steer.gate import Gate, around, choose_threshold, conformal_threshold, pool, smallest_promise
+from whisper_steer.gate import (
+    Gate,
+    around,
+    choose_threshold,
+    conformal_threshold,
+    convolved,
+    pool,
+    smallest_promise,
+)
 from whisper_steer.sae import normalise
 
 
@@ -40,6 +48,30 @@ def test_context_adds_its_reading_to_every_frame() -> None:
     added = gate.frame_evidence(h) - plain.frame_evidence(h)
     assert torch.allclose(added, around(normalise(h, mean)[0] @ context), atol=1e-6)
     assert (plain.kind, gate.kind) == ("dense", "dense + context")
+
+
+def test_the_convolution_reads_what_its_definition_says() -> None:
+    """Against sums written out: a ReLU layer, means of two frames, a ReLU convolution with zeros beyond the ends."""
+    rng = np.random.default_rng(3)
+    x, hidden_weight, hidden_bias = rng.normal(size=(12, 5)), rng.normal(size=(5, 3)), rng.normal(size=3)
+    conv_weight, conv_bias = rng.normal(size=(3, 3, 5)), rng.normal(size=3)
+    hidden = np.maximum(x @ hidden_weight + hidden_bias, 0)
+    steps = np.pad((hidden[0::2] + hidden[1::2]) / 2, ((2, 2), (0, 0)))
+    expected = [
+        max(
+            sum(conv_weight[out, i, k] * steps[t + k, i] for i in range(3) for k in range(5))
+            + conv_bias[out],
+            0,
+        )
+        for t in range(6)
+        for _ in range(2)
+        for out in range(3)
+    ]
+    made = convolved(
+        *(torch.from_numpy(a) for a in (x[None], hidden_weight, hidden_bias, conv_weight, conv_bias))
+    )
+    assert made.shape == (1, 12, 3)
+    assert made.flatten().numpy() == pytest.approx(np.array(expected), abs=1e-9)
 
 
 def test_the_threshold_is_the_largest_that_satisfies_the_formula_of_conformal_risk_control() -> None:

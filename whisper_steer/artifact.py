@@ -23,7 +23,7 @@ from whisper_steer.gate import Gate
 from whisper_steer.methods import Edits
 from whisper_steer.sae import SAE, Latents, SAEConfig
 
-SCHEMA = 1
+SCHEMA = 2
 CARD, TENSORS, SAE_TENSORS = "card.json", "steering.safetensors", "sae.safetensors"
 
 
@@ -155,11 +155,12 @@ def cache_folder() -> Path:
 
 
 def find(fingerprint: str) -> Path | None:
-    """The shipped or cached artifact for an encoder, or None."""
+    """The shipped or cached artifact for an encoder, or None. One that is damaged or of another schema is passed over."""
     for root in (shipped_folder(), cache_folder()):
         for card in sorted(root.glob(f"*/{CARD}")):
             try:
-                if json.loads(card.read_text(encoding="utf-8"))["fingerprint"] == fingerprint:
+                found = json.loads(card.read_text(encoding="utf-8"))
+                if (found["schema"], found["fingerprint"]) == (SCHEMA, fingerprint):
                     return card.parent
             except (OSError, ValueError, KeyError, TypeError):
                 continue

@@ -1,9 +1,9 @@
 """The gate: does anybody speak in this window? It decides from the activations that the hook sees anyway.
 
 Speech evidence of a frame is a logit. Its features are SAE latents, the normalised activations themselves ("dense"),
-or a hidden layer on those ("mlp"). To that the context may be added: a linear reading of the activations, averaged over
-the 3 s around the frame. A bark of 0.2 s looks like a word; what lies around it does not. A window's evidence is the
-largest mean over 0.2 s, so that one spoken word shuts the gate.
+or what a convolution makes of half a second of those ("conv"). To that the context may be added: a linear reading of
+the same features, averaged over the 3 s around the frame. A bark of 0.2 s looks like a word; what lies around it does
+not. A window's evidence is the largest mean over 0.2 s, so that one spoken word shuts the gate.
 
 The threshold comes from split conformal risk control (Angelopoulos et al., arXiv 2208.02814): with n held-out speech
 windows that are exchangeable with the user's, the expected share of speech windows below it is at most the promise.
@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from whisper_steer.errors import UsageError
 from whisper_steer.sae import Latents, normalise
@@ -24,49 +25,85 @@ POOL_FRAMES = 10
 """0.2 s at the encoder's 50 frames a second"""
 CONTEXT_FRAMES = 151
 """3 s, centred on the frame; at the ends of the window less"""
+STEP = 2
+"""frames of the activations in one of the convolution's"""
 LEAK = 0.005
 """share of held-out non-speech that the threshold need not stop"""
 
 
 @dataclass
 class Gate:
-    """Frame evidence = features @ weight + bias, in logits of "this frame carries speech"."""
+    """Frame evidence = features @ weight + bias + the mean of features @ context over the 3 s around the frame.
+
+    It is in logits of "this frame carries speech".
+    """
 
     weight: Tensor
-    """(n_features,), or (n_hidden,)"""
+    """(n_features,)"""
     bias: Tensor
     """scalar"""
     mean: Tensor
     """(n_state,) centre of the activations"""
     latents: Latents | None = None
-    """SAE latents that are the features; None: the centred unit-norm activations are"""
+    """SAE latents that are the features; None: the centred unit-norm activations are, or what is made of them"""
     hidden_weight: Tensor | None = None
-    """(n_features, n_hidden) of a ReLU layer between the features and the evidence"""
+    """(n_state, n_features) of a ReLU layer on the activations"""
     hidden_bias: Tensor | None = None
-    """(n_hidden,)"""
+    """(n_features,)"""
+    conv_weight: Tensor | None = None
+    """(n_features, n_features, width) of a convolution over time behind it"""
+    conv_bias: Tensor | None = None
+    """(n_features,)"""
     context: Tensor | None = None
-    """(n_state,) weights of the normalised activations, averaged over `CONTEXT_FRAMES`; their bias is in ``bias``"""
+    """(n_features,) weights of the features, averaged over `CONTEXT_FRAMES`; their bias is in ``bias``"""
 
     @property
     def kind(self) -> str:
-        """ "sae", "dense" or "mlp"; with " + context" where that is read."""
-        frame = "sae" if self.latents is not None else "dense" if self.hidden_weight is None else "mlp"
+        """ "sae", "dense" or "conv"; with " + context" where that is read."""
+        frame = "sae" if self.latents is not None else "dense" if self.conv_weight is None else "conv"
         return frame if self.context is None else f"{frame} + context"
+
+    def features(self, h: Tensor) -> Tensor:
+        """Activations (batch, frames, n_state) -> (batch, frames, n_features), float32."""
+        if self.latents is not None:
+            return self.latents.encode(h)[0]
+        x, _ = normalise(h.float(), self.mean)
+        if self.hidden_weight is None or self.conv_weight is None:
+            return x
+        return convolved(x, self.hidden_weight, self.hidden_bias, self.conv_weight, self.conv_bias)
 
     def frame_evidence(self, h: Tensor) -> Tensor:
         """Activations (batch, frames, n_state) -> logits (batch, frames), float32."""
-        if self.latents is None or self.context is not None:
-            x, _ = normalise(h.float(), self.mean)
-        features = x if self.latents is None else self.latents.encode(h)[0]
-        if self.hidden_weight is not None and self.hidden_bias is not None:
-            features = torch.relu(features @ self.hidden_weight + self.hidden_bias)
+        return self.read(self.features(h))
+
+    def read(self, features: Tensor) -> Tensor:
+        """Features (batch, frames, n_features) -> logits (batch, frames)."""
         evidence = features @ self.weight + self.bias
-        return evidence if self.context is None else evidence + around(x @ self.context)
+        return evidence if self.context is None else evidence + around(features @ self.context)
 
     def to(self, device: torch.device) -> Gate:
         """The same gate on another device."""
         moved: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in vars(self).items()}
         return Gate(**moved)
+
+
+def convolved(
+    x: Tensor,
+    hidden_weight: Tensor,
+    hidden_bias: Tensor | None,
+    conv_weight: Tensor,
+    conv_bias: Tensor | None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Features of the kind "conv": a ReLU layer on every frame, the mean of every `STEP` frames, a ReLU convolution.
+
+    (batch, frames, n_state) -> (batch, frames, n_features), a step's for each of its frames. Dropout is for training.
+    """
+    hidden = F.dropout(torch.relu(F.linear(x, hidden_weight.T, hidden_bias)), dropout)
+    steps = F.avg_pool1d(hidden.transpose(1, 2), STEP, ceil_mode=True)
+    steps = torch.relu(F.conv1d(steps, conv_weight, conv_bias, padding=conv_weight.shape[-1] // 2))
+    features = F.dropout(steps, dropout).transpose(1, 2)
+    return features.repeat_interleave(STEP, dim=1)[:, : x.shape[1]]
 
 
 def pool(frame_evidence: Tensor, frames: int = POOL_FRAMES) -> Tensor:
@@ -76,14 +113,12 @@ def pool(frame_evidence: Tensor, frames: int = POOL_FRAMES) -> Tensor:
 
 def moving_mean(frame_evidence: Tensor, frames: int = POOL_FRAMES) -> Tensor:
     """(batch, n) -> (batch, n - frames + 1)."""
-    return torch.nn.functional.avg_pool1d(frame_evidence[:, None], frames, stride=1)[:, 0]
+    return F.avg_pool1d(frame_evidence[:, None], frames, stride=1)[:, 0]
 
 
 def around(values: Tensor, frames: int = CONTEXT_FRAMES) -> Tensor:
     """Mean over the ``frames`` (odd) centred on each, as far as they lie in the window: (batch, n) -> (batch, n)."""
-    return torch.nn.functional.avg_pool1d(
-        values[:, None], frames, stride=1, padding=frames // 2, count_include_pad=False
-    )[:, 0]
+    return F.avg_pool1d(values[:, None], frames, stride=1, padding=frames // 2, count_include_pad=False)[:, 0]
 
 
 def smallest_promise(n: int) -> float:

@@ -30,6 +30,7 @@ PLAN = Plan(
     expansion=2,
     k=4,
     training=Training(steps=20, batch=256),
+    conv_steps=20,
 )
 
 
@@ -108,8 +109,8 @@ def test_every_gate_separates_what_its_features_separate(tmp_path: Path) -> None
 
     train, test = made(16), made(16)
     latents = Latents(torch.zeros(8), torch.eye(8), torch.zeros(8), torch.tensor(0.0), torch.eye(8))
-    gates = fit_gates(train, torch.zeros(8), latents)
-    kinds = {"sae", "dense", "mlp", "sae + context", "dense + context", "mlp + context"}
+    gates = fit_gates(train, torch.zeros(8), latents, conv_steps=60)
+    kinds = {"sae", "dense", "sae + context", "dense + context", "conv + context"}
     assert {name: gate.kind for name, gate in gates.items()} == {name: name for name in kinds}
     for name, gate in gates.items():
         scores = window_scores(gate, test)

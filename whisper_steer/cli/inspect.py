@@ -76,9 +76,13 @@ def report(artifact: Artifact) -> list[str]:
     card = artifact.card()
     model, sae, gate = card.get("model", {}), card.get("sae", {}), card["gate"]
     frame, _, context = gate["kind"].partition(" + ")
-    of = {"sae": "SAE latents", "dense": "activations", "mlp": "hidden units on the activations"}[frame]
+    of = {
+        "sae": "SAE latents",
+        "dense": "activations",
+        "conv": "features of a convolution over the activations",
+    }[frame]
     if context:
-        of += ", and on the activations of the 3 s around"
+        of += ", and on those of the 3 s around"
     lines = [
         f"artifact     {artifact.name} (schema {card['schema']}) at {artifact.path}",
         f"encoder      {artifact.fingerprint}",

@@ -16,6 +16,7 @@ from whisper_steer.errors import FitError
 from whisper_steer.fit import scoring, selection, strengths, windows
 from whisper_steer.fit.activations import Activations, record
 from whisper_steer.fit.clips import Clip, select
+from whisper_steer.fit.conv_gate import FEWEST_STEPS
 from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
 from whisper_steer.gate import choose_threshold, smallest_promise
@@ -41,6 +42,8 @@ class Plan:
     expansion: int = 8
     k: int = 32
     training: Training = field(default_factory=Training)
+    conv_steps: int = FEWEST_STEPS
+    """fewest steps of the convolutional gate"""
     seed: int = 0
 
 
@@ -102,7 +105,8 @@ def fit(
     if isinstance(model, Whisper):
         scoring.add_effect(model, point, sae, fitted, scores, n=60)
 
-    gates = fit_gates(fitted, sae.mean, sae.latents(selection.gate_latents(scores)), plan.seed)
+    latents = sae.latents(selection.gate_latents(scores))
+    gates = fit_gates(fitted, sae.mean, latents, plan.seed, plan.conv_steps)
     has_speech = torch.from_numpy(held_out.speech)
     scores_of = {kind: window_scores(gate, held_out) for kind, gate in gates.items()}
     comparison = {
