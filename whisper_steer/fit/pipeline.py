@@ -25,6 +25,8 @@ from whisper_steer.sae import SAEConfig
 
 DEFAULT_HOOK_POINT = "ln_post"
 """the encoder's output: the one point that every runtime shows"""
+PACK_GATE = "dense + context"
+"""the kind of gate in a fit from the calibration pack, whose held-out sounds are too easy to choose one by"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Plan:
     training: Training = field(default_factory=Training)
     conv_steps: int = FEWEST_STEPS
     """fewest steps of the convolutional gate"""
+    gate: str | None = None
+    """kind of the gate that ships; None: the best on held-out windows"""
     seed: int = 0
 
 
@@ -113,7 +117,7 @@ def fit(
         kind: compare(found[has_speech], found[~has_speech], window_scores(gates[kind], hard))
         for kind, found in scores_of.items()
     }
-    best = min(gates, key=lambda kind: comparison[kind]["cost"])
+    best = plan.gate or min(gates, key=lambda kind: comparison[kind]["cost"])
     scored = scores_of[best]
 
     indices = selection.edit_latents(scores)
