@@ -35,6 +35,11 @@ def test_what_was_saved_comes_back(tiny_model: Whisper, folder: Path) -> None:
     )  # stored as fp16
 
 
+def test_whoever_may_read_the_card_may_read_the_weights(folder: Path) -> None:
+    """A service runs as another user than the one who fitted."""
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_the_digest_tells_what_steers_and_not_what_the_card_tells(folder: Path) -> None:
     """Else a benchmark starts anew because a figure was written into a card, or goes on with another gate."""
     loaded, before = Artifact.load(folder), Artifact.load(folder).digest()

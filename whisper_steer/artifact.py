@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
@@ -64,11 +64,10 @@ class Artifact:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
             folder = Path(scratch) / "artifact"
             folder.mkdir()
-            save_file(_tensors(self), folder / TENSORS)
+            (folder / TENSORS).write_bytes(save(_tensors(self)))
             if self.sae is not None:
-                save_file(
-                    {k: v.half().contiguous() for k, v in self.sae.state_dict().items()}, folder / SAE_TENSORS
-                )
+                state = {k: v.half().contiguous() for k, v in self.sae.state_dict().items()}
+                (folder / SAE_TENSORS).write_bytes(save(state))
             (folder / CARD).write_text(json.dumps(self.card(), indent=2) + "\n", encoding="utf-8")
             if path.exists():
                 os.replace(path, Path(scratch) / "previous")
