@@ -1,5 +1,6 @@
 """If these fail, `whisper-steer fit` does not end in an artifact that loads and steers the model it was made for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from whisper_steer.fit import labels as labels_of
 from whisper_steer.fit.activations import Activations
 from whisper_steer.fit.clips import Clip
 from whisper_steer.fit.fit_gate import fit_gates, window_scores, with_context
-from whisper_steer.fit.pipeline import Plan, fit
+from whisper_steer.fit.pipeline import PACK_GATE, Plan, fit
 from whisper_steer.fit.train_sae import Training
 from whisper_steer.gate import Gate
 from whisper_steer.models import encoder_fingerprint
@@ -91,6 +92,12 @@ def test_a_missing_split_is_told(tiny_model: Whisper, clips: list[Clip], tmp_pat
         fit(
             tiny_model, [c for c in clips if (c.kind, c.split) != ("nonspeech", "choose")], tmp_path, name="x"
         )
+
+
+def test_a_plan_may_name_the_gate(tiny_model: Whisper, clips: list[Clip], tmp_path: Path) -> None:
+    """A fit from the pack must not ship the gate that is best on sounds as easy as the pack's."""
+    plan = replace(PLAN, gate=PACK_GATE)
+    assert fit(tiny_model.encoder, clips, tmp_path, name="tiny", plan=plan).gate.kind == "dense + context"
 
 
 def test_every_gate_separates_what_its_features_separate(tmp_path: Path) -> None:
