@@ -12,9 +12,9 @@ from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
 from whisper_steer.fit import labels as labels_of
 from whisper_steer.fit.activations import Activations
-from whisper_steer.fit.clips import Clip
+from whisper_steer.fit.clips import PACK, Clip
 from whisper_steer.fit.fit_gate import fit_gates, window_scores, with_context
-from whisper_steer.fit.pipeline import PACK_GATE, Plan, fit
+from whisper_steer.fit.pipeline import Plan, fit
 from whisper_steer.fit.train_sae import Training
 from whisper_steer.gate import Gate
 from whisper_steer.models import encoder_fingerprint
@@ -94,10 +94,13 @@ def test_a_missing_split_is_told(tiny_model: Whisper, clips: list[Clip], tmp_pat
         )
 
 
-def test_a_plan_may_name_the_gate(tiny_model: Whisper, clips: list[Clip], tmp_path: Path) -> None:
-    """A fit from the pack must not ship the gate that is best on sounds as easy as the pack's."""
-    plan = replace(PLAN, gate=PACK_GATE)
-    assert fit(tiny_model.encoder, clips, tmp_path, name="tiny", plan=plan).gate.kind == "dense + context"
+def test_a_fit_from_the_pack_takes_its_own_gate(
+    tiny_model: Whisper, clips: list[Clip], tmp_path: Path
+) -> None:
+    """It must not ship the gate that is best on sounds as easy as the pack's."""
+    from_pack = [replace(clip, dataset=PACK) for clip in clips]
+    artifact = fit(tiny_model.encoder, from_pack, tmp_path, name="tiny", plan=PLAN)
+    assert artifact.gate.kind == "dense + context"
 
 
 def test_every_gate_separates_what_its_features_separate(tmp_path: Path) -> None:

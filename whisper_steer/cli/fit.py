@@ -81,7 +81,6 @@ def fit(
         calibration_nonspeech=calibration_windows // 2,
         training=Training(steps=sae_steps, seed=seed),
         seed=seed,
-        gate=pipeline.PACK_GATE if manifest is None and speech is None else None,
     )
     with ExitStack() as stack:
         work = work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whisper-steer-")))

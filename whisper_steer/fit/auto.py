@@ -22,7 +22,6 @@ def auto_fit(model: Whisper, name: str) -> Path:
     if found is not None:
         return found
     with tempfile.TemporaryDirectory(prefix="whisper-steer-") as work:
-        plan = pipeline.Plan(gate=pipeline.PACK_GATE)
-        fitted = pipeline.fit(model, clips.from_pack(), Path(work), name=name, plan=plan)
+        fitted = pipeline.fit(model, clips.from_pack(), Path(work), name=name)
     fitted.info["command"] = f"whisper-steer fit {name}"
     return fitted.save(artifact.cache_folder() / f"{name}-{fingerprint.removeprefix('sha256:')[:12]}")

@@ -16,6 +16,8 @@ from whisper_steer.manifest import read_manifest
 Kind = Literal["speech", "nonspeech"]
 Split = Literal["fit", "choose", "test"]
 
+PACK = "calibration-pack"
+"""data set of the clips that come with the package"""
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".aac", ".wma", ".aiff"}
 
 
@@ -75,9 +77,7 @@ def from_pack() -> list[Clip]:
     """The calibration pack that comes with the package."""
     from whisper_steer.calibration import load_pack
 
-    return [
-        Clip(c.kind, c.split, c.group, c.samples, "calibration-pack", c.text, c.label) for c in load_pack()
-    ]
+    return [Clip(c.kind, c.split, c.group, c.samples, PACK, c.text, c.label) for c in load_pack()]
 
 
 def split_of(group: str) -> Split:

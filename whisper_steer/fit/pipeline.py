@@ -15,7 +15,7 @@ from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
 from whisper_steer.fit import scoring, selection, strengths, windows
 from whisper_steer.fit.activations import Activations, record
-from whisper_steer.fit.clips import Clip, select
+from whisper_steer.fit.clips import PACK, Clip, select
 from whisper_steer.fit.conv_gate import FEWEST_STEPS
 from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
@@ -47,8 +47,6 @@ class Plan:
     training: Training = field(default_factory=Training)
     conv_steps: int = FEWEST_STEPS
     """fewest steps of the convolutional gate"""
-    gate: str | None = None
-    """kind of the gate that ships; None: the best on held-out windows"""
     seed: int = 0
 
 
@@ -118,7 +116,8 @@ def fit(
         kind: compare(found[has_speech], found[~has_speech], window_scores(gates[kind], hard))
         for kind, found in scores_of.items()
     }
-    best = plan.gate or min(gates, key=lambda kind: comparison[kind]["cost"])
+    from_pack = all(clip.dataset == PACK for clip in clips)
+    best = PACK_GATE if from_pack else min(gates, key=lambda kind: comparison[kind]["cost"])
     scored = scores_of[best]
 
     indices = selection.edit_latents(scores)
