@@ -32,7 +32,7 @@ SIZES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
-        "models", nargs="+", help=f"a .pt, nano, or one of {', '.join(SIZES)} with random weights"
+        "models", nargs="+", help=f"a .pt, an official name, or one of {', '.join(SIZES)} with random weights"
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")

@@ -2,7 +2,7 @@
 
 Speech, non-speech and one after the other (a minute each), through openai-whisper, faster-whisper and faster-whisper
 with Silero, each with and without steering; a row's ratio is to the stock of its own runtime, in the same run, in
-turns. MODEL: nano, an official name or a .pt. Steering is the artifact that ships for it, or ``--steering``. The
+turns. MODEL: an official name or a .pt. Steering is the artifact that ships for it, or ``--steering``. The
 sounds are the built-in pack's, or ``--speech`` and ``--nonspeech``.
 """
 

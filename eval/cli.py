@@ -13,7 +13,7 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--model", help="Name or path of a checkpoint. [default: nano]")
+@click.option("--model", help="Name or path of a checkpoint. [default: tiny.en]")
 @click.option(
     "--data", multiple=True, help="KIND:PATH, repeatable; KIND alone for synthetic. [default: synthetic]"
 )

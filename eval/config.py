@@ -17,7 +17,7 @@ from .store import digest
 class RunConfig:
     """Everything that shapes the results."""
 
-    model: str = "nano"
+    model: str = "tiny.en"
     data: list[str] = field(default_factory=lambda: ["synthetic"])
     """KIND:PATH each, see `data`"""
     systems: list[str] = field(default_factory=lambda: ["main"])

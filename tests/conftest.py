@@ -1,4 +1,4 @@
-"""Shared by the tests: a Whisper with random weights, the nano model, recordings made on the spot."""
+"""Shared by the tests: a Whisper with random weights, recordings made on the spot."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ import whisper
 from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
 from whisper.model import ModelDimensions, Whisper
 
-NANO = Path(__file__).parents[1] / "whisper_steer" / "assets" / "nano.pt"
-
 TINY = ModelDimensions(
     n_mels=80,
     n_audio_ctx=1500,
@@ -31,14 +29,6 @@ TINY = ModelDimensions(
     n_text_head=2,
     n_text_layer=1,
 )
-
-
-@pytest.fixture(scope="session")
-def nano_path() -> Path:
-    """The checkpoint that ships with the package."""
-    if not NANO.is_file():
-        pytest.skip("assets/nano.pt has not been trained yet")
-    return NANO
 
 
 def random_checkpoint(path: Path, dims: ModelDimensions, seed: int) -> Path:

@@ -86,7 +86,7 @@ def test_stdin(
         ["a.wav", "--max_suppressed_speech", "1.5"],
         ["a.wav", "b/a.mp3"],
         ["a.wav", "--model", "tyni"],
-        ["a.wav", "--model", "nano", "--device", "abacus"],
+        ["a.wav", "--model", "tiny.en", "--device", "abacus"],
     ],
 )
 def test_wrong_usage_exits_2(tmp_path: Path, args: list[str]) -> None:

@@ -24,8 +24,8 @@ leaves_files_open = pytest.mark.filterwarnings(
 SHARED = Path(__file__).parents[2] / "shared"
 
 
-def test_names_are_those_of_stock_and_nano() -> None:
-    assert available_models() == [*whisper.available_models(), "nano"]
+def test_names_are_those_of_stock() -> None:
+    assert available_models() == whisper.available_models()
 
 
 @leaves_files_open
@@ -37,14 +37,6 @@ def test_a_path_loads_as_in_stock(tiny_path: Path, tiny_model: Whisper, in_memor
     for (name, a), (_, b) in zip(ours.state_dict().items(), tiny_model.state_dict().items(), strict=True):
         assert a.dtype == b.dtype, name
         assert torch.equal(a, b), name
-
-
-def test_nano_ships_and_stock_loads_it(nano_path: Path) -> None:
-    ours, stock = load_model("nano", device="cpu"), whisper.load_model(str(nano_path), device="cpu")
-    assert ours.dims == stock.dims
-    assert (ours.dims.n_mels, ours.dims.n_audio_ctx, ours.dims.n_vocab) == (80, 1500, 51864)
-    assert encoder_fingerprint(ours.encoder) == encoder_fingerprint(stock.encoder)
-    assert nano_path.stat().st_size < 30e6
 
 
 @leaves_files_open
@@ -151,7 +143,7 @@ def test_an_encoder_alone(tmp_path: Path, tiny_path: Path, tiny_model: Whisper) 
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(UsageError, match=r"unknown model 'tyni': .*tiny\.en.*nano"):
+    with pytest.raises(UsageError, match=r"unknown model 'tyni': .*tiny\.en"):
         load_model("tyni")
 
 

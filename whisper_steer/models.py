@@ -1,4 +1,4 @@
-"""Loading checkpoints: by official name, by path, or ``"nano"``, which ships; and the encoder's fingerprint.
+"""Loading checkpoints: by official name or by path; and the encoder's fingerprint.
 
 openai-whisper's own loader does the work; what can go wrong with a file is told in one line.
 """
@@ -20,9 +20,6 @@ from whisper.model import AudioEncoder, Whisper
 
 from whisper_steer.errors import ModelError, UsageError
 
-NANO = "nano"
-NANO_PATH = Path(__file__).parent / "assets" / "nano.pt"
-
 MEL_BINS = (80, 128)
 AUDIO_FRAMES = 1500
 SMALLEST_VOCABULARY = 51864  # the English one; the multilingual ones are larger
@@ -31,8 +28,8 @@ _fingerprints: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDiction
 
 
 def available_models() -> list[str]:
-    """The official names, and ``"nano"``."""
-    return [*whisper.available_models(), NANO]
+    """The official names."""
+    return list(whisper.available_models())
 
 
 def load_model(
@@ -41,10 +38,10 @@ def load_model(
     download_root: str | None = None,
     in_memory: bool = False,
 ) -> Whisper:
-    """`whisper.load_model` that also knows ``"nano"``. The weights are float32 on ``device``.
+    """`whisper.load_model` with errors in one line. The weights are float32 on ``device``.
 
     name_or_path: an official name (downloaded once into ``download_root``, by default ``~/.cache/whisper``),
-    "nano", or a local ``.pt`` in OpenAI's layout: ``{"dims": ..., "model_state_dict": ...}``. device: None
+    or a local ``.pt`` in OpenAI's layout: ``{"dims": ..., "model_state_dict": ...}``. device: None
     takes CUDA where there is one. in_memory: read the whole file first.
 
     Raises ``UsageError`` (unknown name, unusable device), ``ModelError`` (failed download; missing, damaged
@@ -54,7 +51,7 @@ def load_model(
     name = str(name_or_path)
     if name in whisper.available_models():
         return _load_official(name, device, download_root, in_memory)
-    path = _existing(NANO_PATH if name == NANO else Path(name))
+    path = _existing(Path(name))
     with _told_in_one_line(path, device):
         model = whisper.load_model(str(path), device=device, in_memory=in_memory)
     dims = model.dims
@@ -121,7 +118,7 @@ def _load_official(
     except (OSError, RuntimeError, TypeError) as exc:  # TypeError: a server that states no length
         reason = exc.reason if isinstance(exc, urllib.error.URLError) else str(exc).splitlines()[0]
         raise ModelError(
-            f"model {name!r} could not be downloaded ({reason}): pass the path of a local .pt, or 'nano'"
+            f"model {name!r} could not be downloaded ({reason}): pass the path of a local .pt"
         ) from None
 
 

@@ -14,7 +14,7 @@ from whisper_steer.audio import load_audio
 from whisper_steer.backends.base import Runtime, language_code, refuse_missing, result_of, say
 from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.formats import ct2
-from whisper_steer.models import NANO, load_model
+from whisper_steer.models import load_model
 
 
 class Faster:
@@ -29,7 +29,7 @@ class Faster:
             "local_files_only": runtime.local_files_only,
             **steering,
         }
-        if model == NANO or Path(model).suffix == ".pt":
+        if Path(model).suffix == ".pt":
             with tempfile.TemporaryDirectory(prefix="whisper-steer-") as scratch:
                 folder = Path(scratch) / "model"
                 ct2.save_ct2(load_model(model, "cpu"), folder)

@@ -22,12 +22,12 @@ def demo() -> None:
         load_audio(ASSETS / "demo.flac"),
         json.loads((ASSETS / "demo.json").read_text(encoding="utf-8")),
     )
-    model = models.load_model("nano", device="cpu")
+    model = models.load_model("tiny.en", device="cpu")
     results = {}
     for name, steering in (("stock Whisper", None), ("whisper-steer", "auto")):
         torch.manual_seed(0)  # stock samples where its first try looks bad
         results[name] = transcribe(model, audio, steering=steering, verbose=None, fp16=False)
-    click.echo(f"{len(audio) / 16000:.0f} s, model nano; what is heard, and what each writes:\n")
+    click.echo(f"{len(audio) / 16000:.0f} s, model tiny.en; what is heard, and what each writes:\n")
     for stretch in card["stretches"]:
         click.echo(f"{stretch['start']:6.1f} - {stretch['end']:5.1f} s  {describe(stretch)}")
         for name, result in results.items():

@@ -66,7 +66,7 @@ def fit(
     model_dir: str | None,
     work_dir: Path | None,
 ) -> None:
-    """Fit steering for MODEL: an official name, "nano", or a local .pt.
+    """Fit steering for MODEL: an official name, or a local .pt.
 
     With --speech and --nonspeech, or --manifest, from your recordings; with none of them from the pack of
     synthesised speech and noise that comes with the package.

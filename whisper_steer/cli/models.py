@@ -19,13 +19,13 @@ ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
 @click.option("--model-dir", help="Where models are kept.  [default: ~/.cache/whisper]")
 def models(model_dir: str | None) -> None:
     """List checkpoints: parameters, size of the file where it is on this machine, and their steering."""
-    from whisper_steer.models import NANO, NANO_PATH, available_models
+    from whisper_steer.models import available_models
 
     folder = Path(model_dir) if model_dir else _default_folder()
     steering = _artifacts()
     rows = [("MODEL", "PARAMETERS", "ON DISK", "STEERING")]
     for name in available_models():
-        file = NANO_PATH if name == NANO else folder / f"{ALIASES.get(name, name)}.pt"
+        file = folder / f"{ALIASES.get(name, name)}.pt"
         names = {name, ALIASES.get(name, name)}
         found = [label for model, label in steering if model in names]
         rows.append((name, _parameters(name), _megabytes(file), ", ".join(found) or "-"))

@@ -63,7 +63,7 @@ PREPEND = "\"'“¿([{-"
 APPEND = "\"'.。,，!！?？:：”)]}、"
 
 STOCK: list[tuple[str, Any, Any, str]] = [
-    ("model", str, "turbo", "Name of a Whisper model, nano, or the path of a .pt."),
+    ("model", str, "turbo", "Name of a Whisper model, or the path of a .pt."),
     ("model_dir", str, None, "Where models are kept.  [default: ~/.cache/whisper]"),
     ("device", str, None, "Device of PyTorch.  [default: cuda where there is one, else cpu]"),
     ("output_dir -o", str, ".", "Folder of the outputs."),

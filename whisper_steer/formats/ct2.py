@@ -1,12 +1,13 @@
-"""Folders of CTranslate2: written from a model of openai-whisper, and the encoder read back out of one.
+"""Folders of CTranslate2: written from a model of openai-whisper, and read back into one, whole or the encoder alone.
 
 ``model.bin`` (binary version 6): a header, then per variable its name, shape, type and bytes. Queries, keys and
-values of an attention lie in one matrix there. Weights stored as int8 have lost their last digits: such a folder
+values of an attention lie in one matrix there (the decoder's cross-attention: keys and values). Weights stored as int8 have lost their last digits: such a folder
 cannot be told by its fingerprint, while int8 that is computed from a float16 file on loading (``compute_type``) can.
 """
 
 from __future__ import annotations
 
+import json
 import mmap
 import struct
 import tempfile
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from whisper.model import AudioEncoder, Whisper
+from whisper.model import AudioEncoder, Linear, ModelDimensions, Whisper
 
 from whisper_steer.errors import ModelError
 from whisper_steer.formats.hf import import_transformers, quiet, save_hf
@@ -35,17 +36,28 @@ DTYPES: dict[int, np.dtype[Any]] = {
 """by CTranslate2's type numbers; 5 is bfloat16, which NumPy does not have"""
 
 _BLOCK = {
-    "self_attention/layer_norm/gamma": "attn_ln.weight",
-    "self_attention/layer_norm/beta": "attn_ln.bias",
-    "self_attention/linear_1/weight": "attn.out.weight",
-    "self_attention/linear_1/bias": "attn.out.bias",
-    "ffn/layer_norm/gamma": "mlp_ln.weight",
-    "ffn/layer_norm/beta": "mlp_ln.bias",
-    "ffn/linear_0/weight": "mlp.0.weight",
-    "ffn/linear_0/bias": "mlp.0.bias",
-    "ffn/linear_1/weight": "mlp.2.weight",
-    "ffn/linear_1/bias": "mlp.2.bias",
+    "self_attention/layer_norm": ("attn_ln",),
+    "self_attention/linear_0": ("attn.query", "attn.key", "attn.value"),
+    "self_attention/linear_1": ("attn.out",),
+    "attention/layer_norm": ("cross_attn_ln",),
+    "attention/linear_0": ("cross_attn.query",),
+    "attention/linear_1": ("cross_attn.key", "cross_attn.value"),
+    "attention/linear_2": ("cross_attn.out",),
+    "ffn/layer_norm": ("mlp_ln",),
+    "ffn/linear_0": ("mlp.0",),
+    "ffn/linear_1": ("mlp.2",),
 }
+"""a block's modules, as CTranslate2 names them, by what they hold under OpenAI's names"""
+_OUTSIDE = {
+    "conv1/weight": "conv1.weight",
+    "conv1/bias": "conv1.bias",
+    "conv2/weight": "conv2.weight",
+    "conv2/bias": "conv2.bias",
+    "position_encodings/encodings": "positional_embedding",
+    "embeddings/weight": "token_embedding.weight",
+}
+_FINAL = {"encoder": "ln_post", "decoder": "ln"}
+"""the layer norm behind the last block"""
 
 
 def save_ct2(model: Whisper, folder: Path, quantization: str | None = "float16") -> None:
@@ -65,55 +77,88 @@ def save_ct2(model: Whisper, folder: Path, quantization: str | None = "float16")
             converter.convert(str(folder), quantization=quantization, force=True)
 
 
+def load_model(folder: str | Path) -> Whisper:
+    """The whole model of a CTranslate2 folder as openai-whisper's, float32 on the CPU, in evaluation mode.
+
+    A model that was written by `save_ct2` in float16 comes back to the bit. The heads that time words are read from
+    the folder's ``config.json``, where that names them. Raises `ModelError` as `load_encoder`.
+    """
+    weights, heads = read_weights(folder)
+    if "decoder.token_embedding.weight" not in weights:
+        raise ModelError(f"{folder} holds no decoder; convert the whole model with: whisper-steer export")
+    n_vocab, n_text_state = weights["decoder.token_embedding.weight"].shape
+    n_audio_state, n_mels, _ = weights["encoder.conv1.weight"].shape
+    dims = ModelDimensions(
+        n_mels=n_mels,
+        n_audio_ctx=len(weights["encoder.positional_embedding"]),
+        n_audio_state=n_audio_state,
+        n_audio_head=heads["encoder"],
+        n_audio_layer=_count_blocks(weights, "encoder"),
+        n_vocab=n_vocab,
+        n_text_ctx=len(weights["decoder.positional_embedding"]),
+        n_text_state=n_text_state,
+        n_text_head=heads["decoder"],
+        n_text_layer=_count_blocks(weights, "decoder"),
+    )
+    model = Whisper(dims)
+    _widen(model.encoder, _part(weights, "encoder"))
+    _load_state(model, weights, folder)
+    _set_alignment_heads(model, Path(folder) / "config.json")
+    return model.eval()
+
+
 def load_encoder(folder: str | Path) -> AudioEncoder:
     """The encoder of a CTranslate2 folder as openai-whisper's, float32, in evaluation mode.
 
-    Raises `ModelError` where the folder holds no Whisper, is of another binary version, or was stored in int8.
+    Raises `ModelError` where the folder holds no Whisper, is damaged, of another binary version, or stored in int8.
     """
-    weights = encoder_weights(folder)
-    heads = int(weights.pop("n_head").item())
-    n_layer = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
+    everything, heads = read_weights(folder)
+    weights = _part(everything, "encoder")
     n_state, n_mels, _ = weights["conv1.weight"].shape
-    n_ctx = len(weights["positional_embedding"])
-    encoder = AudioEncoder(n_mels, n_ctx, n_state, heads, n_layer)
-    for block, wide in ((b, weights[f"blocks.{i}.mlp.0.bias"]) for i, b in enumerate(encoder.blocks)):
-        if len(wide) != block.mlp[0].out_features:
-            block.mlp[0] = type(block.mlp[0])(n_state, len(wide))
-            block.mlp[2] = type(block.mlp[2])(len(wide), n_state)
-    encoder.load_state_dict(weights)
+    n_ctx, n_layer = len(weights["positional_embedding"]), _count_blocks(everything, "encoder")
+    encoder = AudioEncoder(n_mels, n_ctx, n_state, heads["encoder"], n_layer)
+    _widen(encoder, weights)
+    _load_state(encoder, weights, folder)
     return encoder.eval()
 
 
 def fingerprint(folder: str | Path) -> str:
     """The encoder's fingerprint, see `whisper_steer.models.encoder_fingerprint`. Raises `ModelError`."""
-    weights = encoder_weights(folder)
-    return weights_fingerprint(
-        {k: v for k, v in weights.items() if k not in ("positional_embedding", "n_head")}
-    )
+    weights = _part(read_weights(folder)[0], "encoder")
+    del weights["positional_embedding"]
+    return weights_fingerprint(weights)
 
 
-def encoder_weights(folder: str | Path) -> dict[str, Tensor]:
-    """The encoder's weights under OpenAI's names, as stored, with ``positional_embedding`` and ``n_head``."""
+def read_weights(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """All weights under OpenAI's names, as stored, and the number of heads of "encoder" and "decoder"."""
     path = Path(folder) / "model.bin"
     if not path.is_file():
         raise ModelError(
             f"{folder} is no CTranslate2 model: it has no model.bin; convert one with: whisper-steer export"
         )
     weights: dict[str, Tensor] = {}
+    heads: dict[str, int] = {}
+    quantised = False
     try:
         for name, value in _variables(path):
-            if name.startswith("encoder/"):
-                weights |= _renamed(name.removeprefix("encoder/"), value)
+            stack, _, rest = name.partition("/")
+            if rest == "num_heads":
+                heads[stack] = int(value.item())
+            quantised |= rest.endswith("weight_scale")
+            weights |= {f"{stack}.{ours}": tensor for ours, tensor in _renamed(stack, rest, value).items()}
     except (struct.error, ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is damaged ({error}); convert it again") from None
-    if "conv1.weight" not in weights or "n_head" not in weights:
+    if (
+        not {"encoder.conv1.weight", "encoder.positional_embedding"} <= weights.keys()
+        or "encoder" not in heads
+    ):
         raise ModelError(f"{folder} holds no Whisper model; convert one with: whisper-steer export")
-    if len(weights["conv1.weight"].shape) != 3 or any(name.endswith("weight_scale") for name in weights):
+    if quantised or weights["encoder.conv1.weight"].ndim != 3:
         raise ModelError(
-            f"{folder} was stored in int8, so its encoder cannot be read: convert it with --quantization float16 "
+            f"{folder} was stored in int8, so its weights cannot be read: convert it with --quantization float16 "
             "(compute_type='int8' quantises on loading), or give the original .pt as checkpoint"
         )
-    return weights
+    return weights, heads
 
 
 def _variables(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -151,28 +196,57 @@ def _variables(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         at += size
 
 
-def _renamed(name: str, value: npt.NDArray[Any]) -> dict[str, Tensor]:
-    def tensor() -> Tensor:
-        return torch.from_numpy(np.array(value))
-
-    part, _, rest = name.partition("/")
-    if part.startswith("layer_") and part[6:].isdigit():
-        block = f"blocks.{part[6:]}"
-        if rest.endswith("weight_scale"):
-            return {f"{block}.weight_scale": tensor()}
-        if rest in _BLOCK:
-            return {f"{block}.{_BLOCK[rest]}": tensor()}
-        if rest == "self_attention/linear_0/weight":
-            fused = tensor().chunk(3)
-            return {
-                f"{block}.attn.{k}.weight": w for k, w in zip(("query", "key", "value"), fused, strict=True)
-            }
-        if rest == "self_attention/linear_0/bias":
-            query, _, values = tensor().chunk(3)
-            return {f"{block}.attn.query.bias": query, f"{block}.attn.value.bias": values}
+def _renamed(stack: str, name: str, value: npt.NDArray[Any]) -> dict[str, Tensor]:
+    """One variable of the encoder or the decoder under OpenAI's names; several where matrices lie in one."""
+    if name in _OUTSIDE:
+        return {_OUTSIDE[name]: torch.from_numpy(np.array(value))}
+    layer, _, rest = name.partition("/")
+    module, _, kind = rest.rpartition("/")
+    kind = {"gamma": "weight", "beta": "bias"}.get(kind, kind)
+    if layer == "layer_norm" and stack in _FINAL:
+        names, place = (_FINAL[stack],), ""
+        kind = {"gamma": "weight", "beta": "bias"}[rest]
+    elif layer.startswith("layer_") and module in _BLOCK and kind in ("weight", "bias"):
+        names, place = _BLOCK[module], f"blocks.{layer.removeprefix('layer_')}."
+    else:
         return {}
-    if part in ("conv1", "conv2"):
-        return {f"{part}.{rest}": tensor()}
-    final = {"layer_norm/gamma": "ln_post.weight", "layer_norm/beta": "ln_post.bias"}
-    final |= {"position_encodings/encodings": "positional_embedding", "num_heads": "n_head"}
-    return {final[name]: tensor()} if name in final else {}
+    parts = torch.from_numpy(np.array(value)).chunk(len(names))
+    return {
+        f"{place}{ours}.{kind}": part
+        for ours, part in zip(names, parts, strict=True)
+        if not (ours.endswith(".key") and kind == "bias")  # zeros: Whisper's keys have no bias
+    }
+
+
+def _part(weights: dict[str, Tensor], stack: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f"{stack}."): v for k, v in weights.items() if k.startswith(f"{stack}.")}
+
+
+def _count_blocks(weights: dict[str, Tensor], stack: str) -> int:
+    return 1 + max(int(name.split(".")[2]) for name in weights if name.startswith(f"{stack}.blocks."))
+
+
+def _widen(encoder: AudioEncoder, weights: dict[str, Tensor]) -> None:
+    """Make room for MLPs that were widened, see `whisper_steer.baking`."""
+    for i, block in enumerate(encoder.blocks):
+        n_state, width = block.mlp[0].in_features, len(weights[f"blocks.{i}.mlp.0.bias"])
+        if width != block.mlp[0].out_features:
+            block.mlp[0], block.mlp[2] = Linear(n_state, width), Linear(width, n_state)
+
+
+def _load_state(module: Whisper | AudioEncoder, weights: dict[str, Tensor], folder: str | Path) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError:
+        raise ModelError(f"{folder} holds no complete Whisper model; convert it again") from None
+
+
+def _set_alignment_heads(model: Whisper, config: Path) -> None:
+    try:
+        pairs = json.loads(config.read_text(encoding="utf-8"))["alignment_heads"]
+        heads = torch.zeros(model.dims.n_text_layer, model.dims.n_text_head, dtype=torch.bool)
+        for layer, head in pairs:
+            heads[layer, head] = True
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return  # openai-whisper's own default stays: the heads of the later half of the blocks
+    model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)
