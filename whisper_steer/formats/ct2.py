@@ -1,8 +1,9 @@
 """Folders of CTranslate2: written from a model of openai-whisper, and read back into one, whole or the encoder alone.
 
 ``model.bin`` (binary version 6): a header, then per variable its name, shape, type and bytes. Queries, keys and
-values of an attention lie in one matrix there (the decoder's cross-attention: keys and values). Weights stored as int8 have lost their last digits: such a folder
-cannot be told by its fingerprint, while int8 that is computed from a float16 file on loading (``compute_type``) can.
+values of an attention lie in one matrix there (of the decoder's cross-attention keys and values), with a bias for the
+keys, which Whisper lacks. Weights stored as int8 have lost their last digits: such a folder cannot be told by its
+fingerprint, while int8 that is computed from a float16 file on loading (``compute_type``) can.
 """
 
 from __future__ import annotations
@@ -203,6 +204,7 @@ def _renamed(stack: str, name: str, value: npt.NDArray[Any]) -> dict[str, Tensor
     layer, _, rest = name.partition("/")
     module, _, kind = rest.rpartition("/")
     kind = {"gamma": "weight", "beta": "bias"}.get(kind, kind)
+    names: tuple[str, ...]
     if layer == "layer_norm" and stack in _FINAL:
         names, place = (_FINAL[stack],), ""
         kind = {"gamma": "weight", "beta": "bias"}[rest]
