@@ -79,6 +79,8 @@ def fit(
         nonspeech_windows=nonspeech_windows,
         calibration_speech=calibration_windows,
         calibration_nonspeech=calibration_windows // 2,
+        choosing_speech=calibration_windows // 2,
+        choosing_nonspeech=calibration_windows // 2,
         training=Training(steps=sae_steps, seed=seed),
         seed=seed,
     )

@@ -56,7 +56,40 @@ def from_manifest(path: Path) -> list[Clip]:
             voice=bool(row.get("voice")),
         )
 
-    return list(read_manifest(path, build))
+    return one_side(list(read_manifest(path, build)))
+
+
+def one_side(clips: list[Clip]) -> list[Clip]:
+    """Without the clips whose source recording, told by its Freesound number, lies in a later split as well.
+
+    UrbanSound8K and ESC-50 were both cut from Freesound, some from the same recordings. `test` keeps its clips.
+    """
+    splits: dict[str, set[str]] = {}
+    for clip in clips:
+        if number := _freesound(clip):
+            splits.setdefault(number, set()).add(clip.split)
+    order: tuple[Split, ...] = ("fit", "choose", "test")
+    last = {number: max(found, key=order.index) for number, found in splits.items()}
+    return [clip for clip in clips if last.get(_freesound(clip) or "", clip.split) == clip.split]
+
+
+def _freesound(clip: Clip) -> str | None:
+    number = clip.group.rpartition("/")[2]
+    return number if clip.kind == "nonspeech" and number.isdigit() else None
+
+
+def halves(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Clips divided by speaker or source recording, every data set by itself, in an order fixed by their names.
+
+    A data set of one speaker goes to the second half whole.
+    """
+    groups: dict[str, list[str]] = {}
+    for dataset, group in sorted({(c.dataset, c.group) for c in clips}, key=lambda pair: _hash(pair[1])):
+        groups.setdefault(dataset, []).append(group)
+    first = {(dataset, group) for dataset, found in groups.items() for group in found[1::2]}
+    return [c for c in clips if (c.dataset, c.group) in first], [
+        c for c in clips if (c.dataset, c.group) not in first
+    ]
 
 
 def from_folder(folder: Path, kind: Kind) -> list[Clip]:
@@ -82,7 +115,11 @@ def from_pack() -> list[Clip]:
 
 def split_of(group: str) -> Split:
     """A fixed split by hash of the group: three quarters fit, one quarter choose."""
-    return "choose" if hashlib.sha256(group.encode()).digest()[0] < 64 else "fit"
+    return "choose" if _hash(group)[0] < 64 else "fit"
+
+
+def _hash(group: str) -> bytes:
+    return hashlib.sha256(group.encode()).digest()
 
 
 def select(clips: list[Clip], kind: Kind, split: Split) -> list[Clip]:

@@ -15,18 +15,19 @@ from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
 from whisper_steer.fit import scoring, selection, strengths, windows
 from whisper_steer.fit.activations import Activations, record
-from whisper_steer.fit.clips import PACK, Clip, select
+from whisper_steer.fit.clips import PACK, Clip, halves, select
 from whisper_steer.fit.conv_gate import FEWEST_STEPS
 from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
-from whisper_steer.gate import choose_threshold, smallest_promise
+from whisper_steer.gate import Gate, choose_threshold, smallest_promise
 from whisper_steer.models import encoder_fingerprint
 from whisper_steer.sae import SAEConfig
 
 DEFAULT_HOOK_POINT = "ln_post"
 """the encoder's output: the one point that every runtime shows"""
-PACK_GATE = "dense + context"
-"""the kind of gate in a fit from the calibration pack, whose held-out sounds are too easy to choose one by"""
+SAFE_GATE = "dense + context"
+"""the kind of gate where none can be chosen: in a fit from the calibration pack, whose held-out sounds are too easy to
+tell gates by, and where one half of the held-out clips is empty"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,11 @@ class Plan:
     calibration_speech: int = 200
     """the fewest with which 0.5 % can be promised is 199"""
     calibration_nonspeech: int = 100
+    choosing_speech: int = 100
+    """gates are compared on these and the next two: clips of other speakers and recordings than those that calibrate"""
+    choosing_nonspeech: int = 100
     hard_windows: int = 120
-    """held-out speech in noise and from afar, on which the gates are compared"""
+    """speech of the choosing half in noise and from afar"""
     strength_windows: int = 40
     """30 s of one held-out non-speech clip over and over, on which strengths are chosen"""
     expansion: int = 8
@@ -61,9 +65,11 @@ def fit(
 ) -> Artifact:
     """Fit SAE, gate and edits for a model, or for an encoder alone (then without effects on the decoder).
 
-    ``clips`` are used by their splits: everything is fitted on ``fit``; the gate is chosen and calibrated, and
-    strengths are chosen, on ``choose``; ``test`` is never read. ``work`` keeps activations and checkpoints; a
-    second call with the same arguments goes on where the first was killed. Raises `FitError`, `AudioError`.
+    ``clips`` are used by their splits: everything is fitted on ``fit``; ``choose`` is halved by speakers and source
+    recordings (`whisper_steer.fit.clips.halves`): on one half gate and strengths are chosen, on the other the gate is
+    calibrated, so that the promise is that of a gate fixed beforehand; ``test`` is never read. Where no gate can be
+    chosen, all of ``choose`` calibrates a `SAFE_GATE`. ``work`` keeps activations and checkpoints; a second call
+    with the same arguments goes on where the first was killed. Raises `FitError`, `AudioError`.
     """
     plan = plan or Plan()
     encoder = model.encoder if isinstance(model, Whisper) else model
@@ -81,8 +87,7 @@ def fit(
 
     n_mels = encoder.conv1.in_channels
     rng = np.random.default_rng(plan.seed)
-    speech = _sample(data["speech", "choose"], plan.calibration_speech, rng)
-    nonspeech = _sample(data["nonspeech", "choose"], plan.calibration_nonspeech, rng)
+    choosing, calibrating = held_out(data["speech", "choose"], data["nonspeech", "choose"], plan, rng)
 
     def run(label: str, n: int, made: Any) -> Activations:
         return record(encoder, made, n, point, n_mels, work, label)
@@ -98,8 +103,7 @@ def fit(
             plan.seed,
         ),
     )
-    held_out = run("choose", len(speech) + len(nonspeech), (windows.single(c) for c in [*nonspeech, *speech]))
-    hard = run("hard", plan.hard_windows, windows.hard(speech, nonspeech, plan.hard_windows, plan.seed + 1))
+    calibration = run("calibrate", len(calibrating), map(windows.single, calibrating))
 
     sae = train(
         fitted, SAEConfig(fitted.hidden.shape[-1], plan.expansion, plan.k), plan.training, work / "sae"
@@ -110,22 +114,23 @@ def fit(
 
     latents = sae.latents(selection.gate_latents(scores))
     gates = fit_gates(fitted, sae.mean, latents, plan.seed, plan.conv_steps)
-    has_speech = torch.from_numpy(held_out.speech)
-    scores_of = {kind: window_scores(gate, held_out) for kind, gate in gates.items()}
-    comparison = {
-        kind: compare(found[has_speech], found[~has_speech], window_scores(gates[kind], hard))
-        for kind, found in scores_of.items()
-    }
-    from_pack = all(clip.dataset == PACK for clip in clips)
-    best = PACK_GATE if from_pack else min(gates, key=lambda kind: comparison[kind]["cost"])
-    scored = scores_of[best]
+    best, comparison = SAFE_GATE, {}
+    if choosing:
+        spoken, other = (select(choosing, kind, "choose") for kind in ("speech", "nonspeech"))
+        chosen_on = run("choose", len(choosing), map(windows.single, choosing))
+        hard = run("hard", plan.hard_windows, windows.hard(spoken, other, plan.hard_windows, plan.seed + 1))
+        comparison = {kind: compare(gate, chosen_on, hard) for kind, gate in gates.items()}
+        best = min(gates, key=lambda kind: comparison[kind]["cost"])
+    has_speech = torch.from_numpy(calibration.speech)
+    scored = window_scores(gates[best], calibration)
 
     indices = selection.edit_latents(scores)
     edits = selection.build_edits(sae, scores, fitted, indices)
     chosen, shares = dict(strengths.DEFAULT), None
     if isinstance(model, Whisper):
-        n = min(plan.strength_windows, len(nonspeech))
-        full = run("full", n, windows.filled(nonspeech, n, plan.seed + 2))
+        loops = select(choosing or calibrating, "nonspeech", "choose")
+        n = min(plan.strength_windows, len(loops))
+        full = run("full", n, windows.filled(loops, n, plan.seed + 2))
         chosen, shares = strengths.choose(model, point, edits, full)
     return Artifact(
         name=name,
@@ -146,7 +151,7 @@ def fit(
             "sae": {
                 **asdict(sae.config),
                 "n_latents": sae.config.n_latents,
-                **asdict(measure(sae, held_out)),
+                **asdict(measure(sae, calibration)),
             },
             "selected_by": "effect on the decoder" if scores.effect is not None else "detection of speech",
             "latents": selection.describe(scores, indices, edits),
@@ -162,11 +167,32 @@ def fit(
     )
 
 
-def compare(speech: Tensor, nonspeech: Tensor, hard: Tensor) -> dict[str, float]:
-    """What a gate does at its default threshold on held-out windows, by their scores: shares leaked and suppressed.
+def held_out(
+    speech: list[Clip], nonspeech: list[Clip], plan: Plan, rng: np.random.Generator
+) -> tuple[list[Clip], list[Clip]]:
+    """The clips to choose a gate by and those to calibrate it on; the former empty where no gate can be chosen."""
+    spoken, other = halves(speech), halves(nonspeech)
+    if not (spoken[0] and other[0]) or all(clip.dataset == PACK for clip in [*speech, *nonspeech]):
+        spoken, other = ([], speech), ([], nonspeech)
+    choosing = [
+        *_sample(other[0], plan.choosing_nonspeech, rng),
+        *_sample(spoken[0], plan.choosing_speech, rng),
+    ]
+    calibrating = [
+        *_sample(other[1], plan.calibration_nonspeech, rng),
+        *_sample(spoken[1], plan.calibration_speech, rng),
+    ]
+    return choosing, calibrating
+
+
+def compare(gate: Gate, held_out: Activations, hard_speech: Activations) -> dict[str, float]:
+    """What a gate does on held-out windows at the default threshold that they themselves give: shares leaked and
+    suppressed.
 
     ``cost`` = leaked non-speech + suppressed speech + suppressed hard speech, by which the gates are compared.
     """
+    scored, has_speech = window_scores(gate, held_out), torch.from_numpy(held_out.speech)
+    speech, nonspeech, hard = scored[has_speech], scored[~has_speech], window_scores(gate, hard_speech)
     threshold = choose_threshold(speech, nonspeech, max(0.005, smallest_promise(len(speech))))
     shares = {
         "threshold": threshold,
