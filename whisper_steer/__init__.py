@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from whisper_steer.artifact import Artifact
     from whisper_steer.audio import load_audio
+    from whisper_steer.checkpoints import available_models
     from whisper_steer.huggingface import attach
-    from whisper_steer.models import available_models, load_model
+    from whisper_steer.models import load_model
     from whisper_steer.steering import Decision, Steering
     from whisper_steer.transcription import transcribe
 
@@ -35,7 +36,7 @@ _HOME = {
     "Decision": "whisper_steer.steering",
     "Steering": "whisper_steer.steering",
     "attach": "whisper_steer.huggingface",
-    "available_models": "whisper_steer.models",
+    "available_models": "whisper_steer.checkpoints",
     "load_audio": "whisper_steer.audio",
     "load_model": "whisper_steer.models",
     "transcribe": "whisper_steer.transcription",

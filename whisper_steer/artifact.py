@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from whisper_steer.cache import cache_folder
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
 from whisper_steer.gate import Gate
 from whisper_steer.methods import Edits
@@ -145,17 +146,9 @@ def shipped_folder() -> Path:
     return Path(steering_vectors.__path__[0])
 
 
-def cache_folder() -> Path:
-    """Where `--auto-fit` keeps what it fitted; ``WHISPER_STEER_CACHE`` overrides it."""
-    import platformdirs
-
-    override = os.environ.get("WHISPER_STEER_CACHE")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("whisper-steer")) / "steering"
-
-
 def find(fingerprint: str) -> Path | None:
     """The shipped or cached artifact for an encoder, or None; passes over damaged ones and those of another schema."""
-    for root in (shipped_folder(), cache_folder()):
+    for root in (shipped_folder(), cache_folder("steering")):
         for card in sorted(root.glob(f"*/{CARD}")):
             try:
                 found = json.loads(card.read_text(encoding="utf-8"))
@@ -171,7 +164,7 @@ def resolve(name_or_path: str | Path) -> Path:
     for path in (
         Path(name_or_path),
         shipped_folder() / str(name_or_path),
-        cache_folder() / str(name_or_path),
+        cache_folder("steering") / str(name_or_path),
     ):
         if (path / CARD).is_file():
             return path

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -27,12 +28,12 @@ from typing import Any, Literal, get_args
 import faster_whisper
 from faster_whisper.transcribe import Segment as StockSegment
 from faster_whisper.transcribe import TranscriptionInfo as StockInfo
-from faster_whisper.utils import download_model
 from torch import nn
 
 from whisper_steer import artifact as artifacts
-from whisper_steer.errors import ArtifactError, ModelError, UsageError
+from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.formats import ct2
+from whisper_steer.formats.ct2_folder import ct2_folder
 from whisper_steer.models import encoder_fingerprint, load_model
 from whisper_steer.segments import take_out_unspoken
 from whisper_steer.steered_ct2 import SteeredCT2
@@ -84,20 +85,22 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         checkpoint: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
-        path = str(model_size_or_path)
-        if not kwargs.get("files") and not Path(path).is_dir():
-            path = _download(path, kwargs)
-        source = _Source(path, checkpoint)
-        self.steering = _prepare(source, steering, mode, method, max_suppressed_speech)
+        folder = (
+            nullcontext(str(model_size_or_path))
+            if kwargs.get("files")
+            else ct2_folder(model_size_or_path, kwargs)
+        )
+        with folder as path:
+            source = _Source(path, checkpoint)
+            self.steering = _prepare(source, steering, mode, method, max_suppressed_speech)
+            encoder = None
+            if self.steering is not None:
+                point = self.steering.artifact.hook_point
+                encoder = source.load() if choose_route(point, route) == "encoder" else None
+            super().__init__(path, *args, **kwargs)
         self.windows: list[dict[str, Any]] = []
         self.decisions: list[Decision | None] = []
         """of decoded windows that are not yet split into segments"""
-        encoder = None
-        if self.steering is not None:
-            point = self.steering.artifact.hook_point
-            if choose_route(point, route) == "encoder":
-                encoder = source.load()
-        super().__init__(path, *args, **kwargs)
         if self.steering is not None:
             self.model = SteeredCT2(self.model, self.steering, encoder, self.hf_tokenizer)
 
@@ -230,20 +233,3 @@ def _prepare(
         return None
     ready.artifact.check(source.fingerprint())
     return ready
-
-
-def _download(name: str, options: dict[str, Any]) -> str:
-    """The folder of a model known by its name, as faster-whisper fetches it."""
-    try:
-        return download_model(
-            name,
-            local_files_only=options.get("local_files_only", False),
-            cache_dir=options.get("download_root"),
-            revision=options.get("revision"),
-            use_auth_token=options.get("use_auth_token"),
-        )
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"model {name!r} cannot be had ({reason}): pass the folder of a converted model"
-        ) from None

@@ -1,6 +1,7 @@
 """Loading checkpoints: by official name or by path; and the encoder's fingerprint.
 
-openai-whisper's own loader does the work; what can go wrong with a file is told in one line.
+`whisper_steer.checkpoints` finds the files, openai-whisper's own loader or `whisper_steer.formats.ct2` reads them; what
+can go wrong with a file is told in one line.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import whisper
 from torch import Tensor, nn
 from whisper.model import AudioEncoder, Whisper
 
+from whisper_steer import checkpoints
 from whisper_steer.errors import ModelError, UsageError
 
 MEL_BINS = (80, 128)
@@ -27,35 +29,39 @@ SMALLEST_VOCABULARY = 51864  # the English one; the multilingual ones are larger
 _fingerprints: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
 
 
-def available_models() -> list[str]:
-    """The official names."""
-    return list(whisper.available_models())
-
-
 def load_model(
     name_or_path: str | Path,
     device: str | torch.device | None = None,
     download_root: str | None = None,
     in_memory: bool = False,
 ) -> Whisper:
-    """`whisper.load_model` with errors in one line. The weights are float32 on ``device``.
+    """`whisper.load_model` that also reads folders of CTranslate2. The weights are float32 on ``device``.
 
-    name_or_path: an official name (downloaded once into ``download_root``, by default ``~/.cache/whisper``),
-    or a local ``.pt`` in OpenAI's layout: ``{"dims": ..., "model_state_dict": ...}``. device: None
-    takes CUDA where there is one. in_memory: read the whole file first.
+    name_or_path: an official name, taken from ``download_root`` (by default ``~/.cache/whisper``), from an installed
+    package of weights (`whisper_steer.weights`), or else downloaded once into ``download_root``; a local ``.pt`` in
+    OpenAI's layout, ``{"dims": ..., "model_state_dict": ...}``; or a local folder of CTranslate2. device: None takes
+    CUDA where there is one. in_memory: read the whole ``.pt`` first.
 
     Raises ``UsageError`` (unknown name, unusable device), ``ModelError`` (failed download; missing, damaged
     or foreign file; sizes that are not Whisper's).
     """
     _check_device(device)
     name = str(name_or_path)
-    if name in whisper.available_models():
-        return _load_official(name, device, download_root, in_memory)
-    path = _existing(Path(name))
-    with _told_in_one_line(path, device):
-        model = whisper.load_model(str(path), device=device, in_memory=in_memory)
+    found = checkpoints.resolve(name, download_root)
+    official = name in checkpoints.available_models()
+    if found is not None and found.format == "hf":
+        raise UsageError(f"{name} is a folder of transformers: run it with --backend transformers")
+    if found is not None and found.format == "ct2":
+        model = _load_ct2(found.path, device)
+        if official:
+            model.set_alignment_heads(whisper._ALIGNMENT_HEADS[name])
+    elif official:
+        model = _load_official(name, device, download_root, in_memory)
+    else:
+        with _told_in_one_line(Path(name), device):
+            model = whisper.load_model(name, device=device, in_memory=in_memory)
     dims = model.dims
-    _check_sizes(path, n_mels=dims.n_mels, n_audio_ctx=dims.n_audio_ctx, n_vocab=dims.n_vocab)
+    _check_sizes(Path(name), n_mels=dims.n_mels, n_audio_ctx=dims.n_audio_ctx, n_vocab=dims.n_vocab)
     return model
 
 
@@ -66,7 +72,7 @@ def load_encoder(path: str | Path, device: str | torch.device | None = None) -> 
     """
     _check_device(device)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    path = _existing(Path(path))
+    path = Path(path)
     with _told_in_one_line(path, device, needs="'dims' and 'encoder'"):
         checkpoint = torch.load(path, map_location=device, weights_only=True)
         sizes = checkpoint["dims"]
@@ -118,8 +124,15 @@ def _load_official(
     except (OSError, RuntimeError, TypeError) as exc:  # TypeError: a server that states no length
         reason = exc.reason if isinstance(exc, urllib.error.URLError) else str(exc).splitlines()[0]
         raise ModelError(
-            f"model {name!r} could not be downloaded ({reason}): pass the path of a local .pt"
+            f"model {name!r} is not on this machine and could not be downloaded ({reason}): {checkpoints.remedy(name)}"
         ) from None
+
+
+def _load_ct2(folder: Path, device: str | torch.device | None) -> Whisper:
+    from whisper_steer.formats import ct2
+
+    with _told_in_one_line(folder, device):
+        return ct2.load_model(folder).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def _check_device(device: str | torch.device | None) -> None:
@@ -128,17 +141,6 @@ def _check_device(device: str | torch.device | None) -> None:
     except (RuntimeError, AssertionError) as exc:
         reason = str(exc).splitlines()[0]
         raise UsageError(f"device {str(device)!r} cannot be used here ({reason}): choose cpu") from None
-
-
-def _existing(path: Path) -> Path:
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder: pass the .pt file of a checkpoint in OpenAI's layout")
-    if path.is_file():
-        return path
-    if path.suffix == ".pt" or path.parent != Path():
-        raise ModelError(f"{path} does not exist: check the path of the checkpoint")
-    names = ", ".join(available_models())
-    raise UsageError(f"unknown model {str(path)!r}: pass the path of a .pt or one of {names}")
 
 
 @contextmanager

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +11,6 @@ from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 from whisper_steer.audio import load_audio
 from whisper_steer.backends.base import Runtime, language_code, refuse_missing, result_of, say
 from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
-from whisper_steer.formats import ct2
-from whisper_steer.models import load_model
 
 
 class Faster:
@@ -29,13 +25,7 @@ class Faster:
             "local_files_only": runtime.local_files_only,
             **steering,
         }
-        if Path(model).suffix == ".pt":
-            with tempfile.TemporaryDirectory(prefix="whisper-steer-") as scratch:
-                folder = Path(scratch) / "model"
-                ct2.save_ct2(load_model(model, "cpu"), folder)
-                self._model = WhisperModel(folder, **options)
-        else:
-            self._model = WhisperModel(model, **options)
+        self._model = WhisperModel(model, **options)
         self.is_multilingual = bool(self._model.model.is_multilingual)
         self._vad_filter = runtime.vad_filter
         self._extra = {"batch_size": runtime.batch_size} if runtime.batched else {}

@@ -37,7 +37,7 @@ class Transformers:
             )
         if runtime.threads:
             torch.set_num_threads(runtime.threads)
-        if Path(model).is_dir():
+        if (Path(model) / "config.json").is_file() and not (Path(model) / "model.bin").is_file():
             try:
                 loaded = transformers.WhisperForConditionalGeneration.from_pretrained(model)
             except (OSError, ValueError) as error:

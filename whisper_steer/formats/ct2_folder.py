@@ -1,0 +1,57 @@
+"""The folder of CTranslate2 behind whatever a user of faster-whisper calls a model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from faster_whisper.utils import download_model
+
+from whisper_steer.checkpoints import available_models, remedy, resolve
+from whisper_steer.errors import ModelError
+from whisper_steer.formats import ct2
+from whisper_steer.models import load_model
+
+
+@contextmanager
+def ct2_folder(name_or_path: str | Path, options: dict[str, Any]) -> Iterator[str]:
+    """A folder to load while the context lasts.
+
+    In this order: the folder itself; what faster-whisper downloaded earlier; what `whisper_steer.checkpoints` finds, a
+    ``.pt`` being converted in passing; what faster-whisper downloads. ``options`` are those of
+    `faster_whisper.WhisperModel` (``download_root``, ``local_files_only``, ``revision``, ``use_auth_token``).
+
+    Raises `ModelError` where the model can't be had, `MissingPackageError` where a ``.pt`` needs transformers.
+    """
+    name = str(name_or_path)
+    folder = name if Path(name).is_dir() else _downloaded(name, {**options, "local_files_only": True})
+    found = None
+    if folder is None and (name in available_models() or Path(name).suffix == ".pt"):
+        found = resolve(name)
+    if found is not None and found.format == "openai":
+        with tempfile.TemporaryDirectory(prefix="whisper-steer-") as scratch:
+            ct2.save_ct2(load_model(name, "cpu"), Path(scratch) / "model")
+            yield str(Path(scratch) / "model")
+        return
+    folder = folder or (str(found.path) if found else _downloaded(name, options))
+    if folder is None:
+        raise ModelError(f"model {name!r} is not on this machine and could not be downloaded: {remedy(name)}")
+    yield folder
+
+
+def _downloaded(name: str, options: dict[str, Any]) -> str | None:
+    try:
+        return str(
+            download_model(
+                name,
+                local_files_only=options.get("local_files_only", False),
+                cache_dir=options.get("download_root"),
+                revision=options.get("revision"),
+                use_auth_token=options.get("use_auth_token"),
+            )
+        )
+    except (OSError, ValueError):
+        return None
