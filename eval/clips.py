@@ -34,6 +34,8 @@ class Clip:
     text: str | None = None
     """reference; None for non-speech and where there is no reliable transcript"""
     normalizer: str = "english"
+    language: str | None = None
+    """code, of speech where it is known"""
     label: str | None = None
     voice: bool = False
     """non-speech that may hold a human voice: kept apart from the headline"""
@@ -46,8 +48,8 @@ class Clip:
     def describe(self) -> dict[str, Any]:
         """What results.json keeps of it."""
         keys = (
-            "id", "kind", "dataset", "split", "group", "seconds", "text", "normalizer", "label", "voice",
-            "condition",
+            "id", "kind", "dataset", "split", "group", "seconds", "text", "normalizer", "language",
+            "label", "voice", "condition",
         )  # fmt: skip
         return {key: getattr(self, key) for key in keys} | {"extra": self.extra}
 

@@ -1,6 +1,7 @@
 """Records -> figures with intervals, per system and per set of clips, and paired with stock.
 
-Sets: every data set, its voice classes apart; all non-speech (no voice); all speech; single words; each condition.
+Sets: every data set, its voice classes apart; all non-speech (no voice); all speech; each language; single words; each
+condition.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def clip_sets(clips: Clips) -> dict[tuple[str, str], Clips]:
             names = [f"all speech, {clip['condition']}"]
         else:
             single = clip["text"] and len(normalize(clip["text"], clip["normalizer"]).split()) == 1
-            names = [ALL_SPEECH, *([SINGLE_WORDS] if single else []), name]
+            spoken = [f"language {clip['language']}"] if clip.get("language") else []
+            names = [ALL_SPEECH, *spoken, *([SINGLE_WORDS] if single else []), name]
         for each in names:
             sets.setdefault((kind, each), []).append(clip)
     return sets

@@ -38,6 +38,7 @@ def manifest(path: Path) -> list[Clip]:
             seconds=float(row["seconds"]),
             text=text if row["kind"] == "speech" else None,
             normalizer=row.get("normalizer") or choose_normalizer(text, row.get("language", "en")),
+            language=row.get("language", "en") if row["kind"] == "speech" else None,
             label=row.get("label"),
             voice=bool(row.get("voice", False)),
         )

