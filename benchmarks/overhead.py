@@ -1,4 +1,4 @@
-"""What one window costs beyond the encoder. ``python -m benchmarks.overhead tiny.en.pt base-encoder.pt small large-v3``
+"""What one window costs beyond the encoder. ``python -m benchmarks.overhead tiny.en.pt base.pt small large-v3``
 
 Each row is the median time of gate and edit on one window over that of the encoder, in the same run. A name of a
 size stands for random weights of that size: the cost does not depend on them. ``--device cuda --dtype float16
@@ -15,8 +15,7 @@ import torch
 from whisper.model import AudioEncoder
 
 from benchmarks.common import OPEN, SHUT, machine, seconds, stand_in
-from whisper_steer.errors import ModelError
-from whisper_steer.models import load_encoder, load_model
+from whisper_steer.models import load_model
 from whisper_steer.steering import Steering
 
 SIZES = {
@@ -82,10 +81,7 @@ def load(name: str) -> AudioEncoder:
     if name in SIZES:
         n_mels, n_state, n_head, n_layer = SIZES[name]
         return AudioEncoder(n_mels, 1500, n_state, n_head, n_layer)
-    try:
-        return load_model(name, "cpu").encoder
-    except ModelError:
-        return load_encoder(name)
+    return load_model(name, "cpu").encoder
 
 
 def wait(device: torch.device) -> None:

@@ -25,7 +25,7 @@ from whisper_steer.fit.activations import log_mel
 from whisper_steer.fit.clips import Clip, from_manifest
 from whisper_steer.fit.degrade import mix
 from whisper_steer.fit.labels import spoken_frames
-from whisper_steer.models import encoder_fingerprint, load_encoder, load_model
+from whisper_steer.models import encoder_fingerprint, load_model
 from whisper_steer.steering import Steering
 
 from .intervals import wilson
@@ -40,7 +40,6 @@ HARD = ("10 dB", "0 dB", "-5 dB", "-30 dB level")
 @click.option("--split", default="test", show_default=True, help="Which split of the manifest to judge.")
 @click.option("--hard", default=250, show_default=True, help="Speech clips in each hard condition.")
 @click.option("--max-suppressed-speech", type=float, help="The promise.  [default: 0.005]")
-@click.option("--encoder-only", is_flag=True, help="MODEL is a file with an encoder and no decoder.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write every clip's evidence to this JSON.")
 def check_gate(
@@ -50,12 +49,11 @@ def check_gate(
     split: str,
     hard: int,
     max_suppressed_speech: float | None,
-    encoder_only: bool,
     seed: int,
     out: Path | None,
 ) -> None:
     """Judge the clips of a manifest by the gate of MODEL's steering, and by Silero VAD."""
-    encoder = load_encoder(model) if encoder_only else load_model(model).encoder
+    encoder = load_model(model).encoder
     fingerprint = encoder_fingerprint(encoder)
     path = find(fingerprint) if steering == "auto" else resolve(steering)
     if path is None:

@@ -16,7 +16,7 @@ from whisper.model import ModelDimensions, Whisper
 
 from whisper_steer.checkpoints import available_models
 from whisper_steer.errors import ModelError, UsageError, WhisperSteerError
-from whisper_steer.models import encoder_fingerprint, load_encoder, load_model
+from whisper_steer.models import encoder_fingerprint, load_model
 
 leaves_files_open = pytest.mark.filterwarnings(
     "ignore::ResourceWarning"
@@ -124,23 +124,6 @@ def test_what_is_no_whisper_is_refused_in_one_line(
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_an_encoder_alone(tmp_path: Path, tiny_path: Path, tiny_model: Whisper) -> None:
-    checkpoint = torch.load(tiny_path, weights_only=True)
-    prefix = "encoder."
-    weights = {
-        k.removeprefix(prefix): v for k, v in checkpoint["model_state_dict"].items() if k.startswith(prefix)
-    }
-    torch.save({"dims": checkpoint["dims"], "encoder": weights}, tmp_path / "encoder.pt")
-    encoder = load_encoder(tmp_path / "encoder.pt", "cpu")
-    mel = torch.randn(1, 80, 3000)
-    assert torch.equal(encoder(mel), tiny_model.encoder(mel))
-    assert encoder_fingerprint(encoder) == encoder_fingerprint(tiny_model.encoder)
-    with pytest.raises(ModelError, match="needs 'dims' and 'encoder'"):
-        load_encoder(tiny_path)
-    with pytest.raises(ModelError, match="does not exist"):
-        load_encoder(tmp_path / "other.pt")
 
 
 def test_an_unknown_name_lists_the_known() -> None:

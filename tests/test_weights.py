@@ -118,7 +118,9 @@ def test_a_wrong_hash_is_refused_and_leaves_nothing(
     assert left_in_cache(tmp_path) == []
 
 
-def test_another_package_serves_where_the_first_is_broken(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_package_serves_where_the_first_is_broken(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(site, "broken", {"broken/model.bin": b"half a downlo", "broken/config.json": b"{}"})
     monkeypatch.setattr(weights, "PACKAGES", (package("broken"), two_parts(site)))
     found = folder_of("tiny")

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 import whisper
 from torch import Tensor, nn
-from whisper.model import AudioEncoder, Whisper
+from whisper.model import Whisper
 
 from whisper_steer import checkpoints
 from whisper_steer.errors import ModelError, UsageError
@@ -63,24 +63,6 @@ def load_model(
     dims = model.dims
     _check_sizes(Path(name), n_mels=dims.n_mels, n_audio_ctx=dims.n_audio_ctx, n_vocab=dims.n_vocab)
     return model
-
-
-def load_encoder(path: str | Path, device: str | torch.device | None = None) -> AudioEncoder:
-    """An encoder without a decoder, from a ``.pt`` with ``{"dims": {n_mels, n_audio_...}, "encoder": state dict}``.
-
-    float32 on ``device``, in evaluation mode. Raises as `load_model`.
-    """
-    _check_device(device)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    path = Path(path)
-    with _told_in_one_line(path, device, needs="'dims' and 'encoder'"):
-        checkpoint = torch.load(path, map_location=device, weights_only=True)
-        sizes = checkpoint["dims"]
-        names = ("n_mels", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer")
-        encoder = AudioEncoder(*(sizes[name] for name in names))
-        encoder.load_state_dict(checkpoint["encoder"])
-    _check_sizes(path, n_mels=sizes["n_mels"], n_audio_ctx=sizes["n_audio_ctx"])
-    return encoder.to(device).eval()
 
 
 def encoder_fingerprint(encoder: nn.Module) -> str:
@@ -144,16 +126,16 @@ def _check_device(device: str | torch.device | None) -> None:
 
 
 @contextmanager
-def _told_in_one_line(
-    path: Path, device: str | torch.device | None, needs: str = "'dims' and 'model_state_dict'"
-) -> Iterator[None]:
+def _told_in_one_line(path: Path, device: str | torch.device | None) -> Iterator[None]:
     """Turn what torch and openai-whisper raise on a bad file into a `ModelError`."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise ModelError(f"{path} does not fit on {device}: use a smaller model or the CPU") from None
     except (KeyError, TypeError, AttributeError):
-        raise ModelError(f"{path} is not a Whisper checkpoint: it needs {needs}") from None
+        raise ModelError(
+            f"{path} is not a Whisper checkpoint: it needs 'dims' and 'model_state_dict'"
+        ) from None
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as exc:
         fits = "loading state_dict" not in str(exc)
         reason = (
@@ -162,7 +144,7 @@ def _told_in_one_line(
         raise ModelError(f"{path} cannot be loaded: {reason}; copy it again or pass another") from None
 
 
-def _check_sizes(path: Path, *, n_mels: int, n_audio_ctx: int, n_vocab: int = SMALLEST_VOCABULARY) -> None:
+def _check_sizes(path: Path, *, n_mels: int, n_audio_ctx: int, n_vocab: int) -> None:
     """Refuse sizes with which a file loads, but Whisper's audio front end or tokenizer would fail later."""
     for fits, found, needed in (
         (n_mels in MEL_BINS, f"{n_mels} mel bins", "80 or 128"),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from whisper_steer.fit.activations import Activations
 from whisper_steer.fit.labels import NONSPEECH, SPEECH
-from whisper_steer.fit.scoring import add_effect, detection_scores
+from whisper_steer.fit.scoring import latent_scores
 from whisper_steer.fit.selection import build_edits, edit_latents
 from whisper_steer.fit.train_sae import Training, batch_top_k
 from whisper_steer.methods import Edits
@@ -29,8 +29,7 @@ def soft_frozen_edits(bank: Bank) -> Edits:
     activations = fit_activations(bank, artifact.hook_point)
     ours, budget = artifact.load_sae().config, Training(**artifact.info["plan"]["training"])
     sae = train_soft_frozen(activations, ours, replace(budget, seed=session.seed))
-    scores = detection_scores(sae, activations, session.seed)
-    add_effect(session.model, artifact.hook_point, sae, activations, scores, EFFECT_WINDOWS)
+    scores = latent_scores(session.model, artifact.hook_point, sae, activations, EFFECT_WINDOWS, session.seed)
     return build_edits(sae, scores, activations, edit_latents(scores, len(artifact.edits.sign)))
 
 

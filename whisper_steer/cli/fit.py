@@ -16,7 +16,7 @@ from whisper_steer.fit import clips as sources
 from whisper_steer.fit import pipeline
 from whisper_steer.fit.train_sae import Training
 from whisper_steer.gate import choose_threshold
-from whisper_steer.models import load_encoder, load_model
+from whisper_steer.models import load_model
 
 DEFAULTS = pipeline.Plan()
 
@@ -35,7 +35,6 @@ DEFAULTS = pipeline.Plan()
 @click.option(
     "--hook-point", help="blocks.N (counted from 0) or ln_post, the encoder's output.  [default: ln_post]"
 )
-@click.option("--encoder-only", is_flag=True, help="MODEL is a file with an encoder and no decoder.")
 @click.option("--speech-windows", type=int, default=DEFAULTS.speech_windows, show_default=True)
 @click.option("--nonspeech-windows", type=int, default=DEFAULTS.nonspeech_windows, show_default=True)
 @click.option("--calibration-windows", type=int, default=DEFAULTS.calibration_speech, show_default=True)
@@ -56,7 +55,6 @@ def fit(
     out: Path | None,
     name: str | None,
     hook_point: str | None,
-    encoder_only: bool,
     speech_windows: int,
     nonspeech_windows: int,
     calibration_windows: int,
@@ -72,7 +70,7 @@ def fit(
     synthesised speech and noise that comes with the package.
     """
     clips = _clips(speech, nonspeech, manifest)
-    loaded = load_encoder(model, device) if encoder_only else load_model(model, device, model_dir)
+    loaded = load_model(model, device, model_dir)
     name = name or Path(model).stem
     plan = pipeline.Plan(
         speech_windows=speech_windows,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from whisper.model import AudioEncoder, Whisper
+from whisper.model import Whisper
 
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
@@ -55,7 +55,7 @@ class Plan:
 
 
 def fit(
-    model: Whisper | AudioEncoder,
+    model: Whisper,
     clips: list[Clip],
     work: Path,
     *,
@@ -63,7 +63,7 @@ def fit(
     hook_point: str | None = None,
     plan: Plan | None = None,
 ) -> Artifact:
-    """Fit SAE, gate and edits for a model, or for an encoder alone (then without effects on the decoder).
+    """Fit SAE, gate and edits for a model.
 
     ``clips`` are used by their splits: everything is fitted on ``fit``; ``choose`` is halved by speakers and source
     recordings (`whisper_steer.fit.clips.halves`): on one half gate and strengths are chosen, on the other the gate is
@@ -72,7 +72,7 @@ def fit(
     with the same arguments goes on where the first was killed. Raises `FitError`, `AudioError`.
     """
     plan = plan or Plan()
-    encoder = model.encoder if isinstance(model, Whisper) else model
+    encoder = model.encoder
     point = hook_point or DEFAULT_HOOK_POINT
     data = {
         (kind, split): select(clips, kind, split)
@@ -108,9 +108,7 @@ def fit(
     sae = train(
         fitted, SAEConfig(fitted.hidden.shape[-1], plan.expansion, plan.k), plan.training, work / "sae"
     )
-    scores = scoring.detection_scores(sae, fitted, plan.seed)
-    if isinstance(model, Whisper):
-        scoring.add_effect(model, point, sae, fitted, scores, n=60)
+    scores = scoring.latent_scores(model, point, sae, fitted, n=60, seed=plan.seed)
 
     latents = sae.latents(selection.gate_latents(scores))
     gates = fit_gates(fitted, sae.mean, latents, plan.seed, plan.conv_steps)
@@ -126,12 +124,10 @@ def fit(
 
     indices = selection.edit_latents(scores)
     edits = selection.build_edits(sae, scores, fitted, indices)
-    chosen, shares = dict(strengths.DEFAULT), None
-    if isinstance(model, Whisper):
-        loops = select(choosing or calibrating, "nonspeech", "choose")
-        n = min(plan.strength_windows, len(loops))
-        full = run("full", n, windows.filled(loops, n, plan.seed + 2))
-        chosen, shares = strengths.choose(model, point, edits, full)
+    loops = select(choosing or calibrating, "nonspeech", "choose")
+    n = min(plan.strength_windows, len(loops))
+    full = run("full", n, windows.filled(loops, n, plan.seed + 2))
+    chosen, shares = strengths.choose(model, point, edits, full)
     return Artifact(
         name=name,
         fingerprint=encoder_fingerprint(encoder),
@@ -153,7 +149,7 @@ def fit(
                 "n_latents": sae.config.n_latents,
                 **asdict(measure(sae, calibration)),
             },
-            "selected_by": "effect on the decoder" if scores.effect is not None else "detection of speech",
+            "selected_by": "effect on the decoder",
             "latents": selection.describe(scores, indices, edits),
             "gates_compared": comparison,
             "calibration": {

@@ -40,9 +40,9 @@ class LatentScores:
     """mean activation where active"""
     high: Tensor
     """95th percentile where active"""
-    effect: Tensor | None = None
-    """mean gain in the log odds of an empty result when clamped; None without a decoder"""
-    gradient: Tensor | None = None
+    effect: Tensor
+    """mean gain in the log odds of an empty result when clamped"""
+    gradient: Tensor
     """mean gradient of those log odds per unit of activation, summed over frames"""
 
 
@@ -55,9 +55,18 @@ def auroc(values: Tensor, positive: Tensor) -> Tensor:
     return (above / (n_positive * (len(values) - n_positive))).float()
 
 
+def latent_scores(
+    model: Whisper, point: str, sae: SAE, activations: Activations, n: int, seed: int = 0
+) -> LatentScores:
+    """All scores; the effect on the decoder is measured on up to ``n`` non-speech windows."""
+    detection = _detection(sae, activations, seed)
+    effect, gradient = _effect(model, point, sae, activations, detection["high"], n)
+    return LatentScores(**detection, effect=effect, gradient=gradient)
+
+
 @torch.no_grad()
-def detection_scores(sae: SAE, activations: Activations, seed: int = 0) -> LatentScores:
-    """Scores that need no decoder."""
+def _detection(sae: SAE, activations: Activations, seed: int) -> dict[str, Tensor]:
+    """The scores that need no decoder, by name."""
     rng = np.random.default_rng(seed)
     chosen_windows = np.sort(rng.permutation(len(activations.labels))[:MOST_WINDOWS])
     # Filled in place: keeping small slices of large temporary tensors would fragment memory into gigabytes.
@@ -76,22 +85,21 @@ def detection_scores(sae: SAE, activations: Activations, seed: int = 0) -> Laten
             n += len(chosen)
     z, speech = sample[:n], is_speech[:n]
     active = (z > 0).float()
-    return LatentScores(
-        frame_auroc=auroc(z, speech),
-        window_auroc=auroc(tops, torch.from_numpy(activations.speech[chosen_windows])),
-        speech_mean=z[speech].mean(dim=0),
-        nonspeech_mean=z[~speech].mean(dim=0),
-        typical=z.sum(dim=0) / active.sum(dim=0).clamp_min(1),
-        high=z.kthvalue(int(0.95 * len(z)), dim=0).values.maximum(
-            z.sum(dim=0) / active.sum(dim=0).clamp_min(1)
-        ),
-    )
+    typical = z.sum(dim=0) / active.sum(dim=0).clamp_min(1)
+    return {
+        "frame_auroc": auroc(z, speech),
+        "window_auroc": auroc(tops, torch.from_numpy(activations.speech[chosen_windows])),
+        "speech_mean": z[speech].mean(dim=0),
+        "nonspeech_mean": z[~speech].mean(dim=0),
+        "typical": typical,
+        "high": z.kthvalue(int(0.95 * len(z)), dim=0).values.maximum(typical),
+    }
 
 
-def add_effect(
-    model: Whisper, point: str, sae: SAE, activations: Activations, scores: LatentScores, n: int
-) -> None:
-    """Fill in ``effect`` and ``gradient`` from up to n non-speech windows."""
+def _effect(
+    model: Whisper, point: str, sae: SAE, activations: Activations, high: Tensor, n: int
+) -> tuple[Tensor, Tensor]:
+    """``effect`` and ``gradient`` from up to n non-speech windows."""
     chosen = np.flatnonzero(~activations.speech)[:n]
     effect, slope = torch.zeros(sae.config.n_latents), torch.zeros(sae.config.n_latents)
     for i in tqdm(chosen, desc="effect on the decoder", unit="window"):
@@ -101,10 +109,10 @@ def add_effect(
             z = sae.encode(h[0])
             _, scale = sae.normalise(h[0])
             per_unit = (gradient * scale) @ sae.W_dec.T
-            target = torch.where(per_unit.sum(dim=0) > 0, scores.high, 0.0)
+            target = torch.where(per_unit.sum(dim=0) > 0, high, 0.0)
             effect += ((target - z) * per_unit).sum(dim=0) / len(chosen)
             slope += per_unit.sum(dim=0) / len(chosen)
-    scores.effect, scores.gradient = effect, slope
+    return effect, slope
 
 
 def silence_gradient(model: Whisper, point: str, hidden: Tensor) -> Tensor:

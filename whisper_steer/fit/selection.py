@@ -25,16 +25,14 @@ def gate_latents(scores: LatentScores, n: int = GATE_LATENTS) -> Tensor:
 
 
 def edit_latents(scores: LatentScores, n: int = EDIT_LATENTS) -> Tensor:
-    """(n,) indices by effect on the decoder where it could be measured, else by detection on frames."""
-    worth = (scores.frame_auroc - 0.5).abs() if scores.effect is None else scores.effect
-    return worth.topk(min(n, len(worth))).indices.sort().values
+    """(n,) indices of the latents with the largest effect on the decoder."""
+    return scores.effect.topk(min(n, len(scores.effect))).indices.sort().values
 
 
 def build_edits(sae: SAE, scores: LatentScores, activations: Activations, indices: Tensor) -> Edits:
     """What the five methods act with. A latent speaks for silence where activating it raises the decoder's log odds
-    of an empty result, or, without a decoder, where it is more active on non-speech."""
-    by_detection = scores.frame_auroc[indices] < 0.5
-    for_silence = by_detection if scores.gradient is None else scores.gradient[indices] > 0
+    of an empty result."""
+    for_silence = scores.gradient[indices] > 0
     zero = torch.zeros(len(indices))
     return Edits(
         latents=sae.latents(indices),
@@ -71,11 +69,7 @@ def describe(scores: LatentScores, indices: Tensor, edits: Edits) -> list[dict[s
             "speech_mean": float(scores.speech_mean[index]),
             "nonspeech_mean": float(scores.nonspeech_mean[index]),
             "clamp_value": float(edits.clamp_value[position]),
-            "effect": None if scores.effect is None else float(scores.effect[index]),
+            "effect": float(scores.effect[index]),
         }
         rows.append({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()})
-
-    def worth(row: dict[str, Any]) -> float:
-        return abs(row["frame_auroc"] - 0.5) if row["effect"] is None else row["effect"]
-
-    return sorted(rows, key=worth, reverse=True)
+    return sorted(rows, key=lambda row: row["effect"], reverse=True)

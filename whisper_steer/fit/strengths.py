@@ -24,14 +24,6 @@ GRID: dict[str, tuple[float, ...]] = {
     "multiplicative": (1.5, 3.0, 10.0),
     "mean-difference": (0.25, 0.5, 1.0, 2.0),
 }
-DEFAULT = {
-    "clamp": 1.0,
-    "additive": 0.2,
-    "scaled-additive": 2.0,
-    "multiplicative": 3.0,
-    "mean-difference": 1.0,
-}
-"""for encoders that come without a decoder"""
 BATCH = 8
 
 
