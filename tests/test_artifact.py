@@ -104,7 +104,9 @@ def test_an_artifact_is_found_by_its_encoders_fingerprint(
     (tmp_path / "cache" / "steering" / "broken").mkdir()
     shutil.copytree(folder, tmp_path / "cache" / "steering" / "a-former-one")
     card = json.loads((folder / "card.json").read_text())
-    (tmp_path / "cache" / "steering" / "a-former-one" / "card.json").write_text(json.dumps({**card, "schema": 1}))
+    (tmp_path / "cache" / "steering" / "a-former-one" / "card.json").write_text(
+        json.dumps({**card, "schema": 1})
+    )
     (tmp_path / "cache" / "steering" / "broken" / "card.json").write_text("{")
     assert artifacts.find(fingerprint) == tmp_path / "cache" / "steering" / "mine"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from whisper_steer.errors import DataError
-from whisper_steer.fit.clips import from_folder, from_manifest, select
+from whisper_steer.fit.clips import Clip, from_folder, from_manifest, halves, select
 
 
 def test_a_manifest_row_becomes_a_clip(tmp_path: Path) -> None:
@@ -52,3 +52,29 @@ def test_a_folder_without_audio_is_told(tmp_path: Path) -> None:
         from_folder(tmp_path, "speech")
     with pytest.raises(DataError, match="not a folder"):
         from_folder(tmp_path / "none", "speech")
+
+
+def test_halves_share_no_speaker_and_lone_speakers_calibrate() -> None:
+    """A promise is worth what it says only where the gate was chosen on other speakers than those that calibrate."""
+    clips = [Clip("speech", "choose", f"d/{i // 3}", Path(f"{i}.wav"), "d") for i in range(30)]
+    lone = [Clip("speech", "choose", "one/maria", Path(f"m{i}.wav"), "one") for i in range(5)]
+    first, second = halves([*clips, *lone])
+    assert {c.group for c in first}.isdisjoint({c.group for c in second})
+    assert len({c.group for c in first}) == 5 and len({c.group for c in second}) == 6
+    assert all(c in second for c in lone)
+    assert {c.group for c in halves([*lone, *clips[::-1]])[0]} == {c.group for c in first}
+
+
+def test_no_source_recording_is_on_two_sides(tmp_path: Path) -> None:
+    """UrbanSound8K and ESC-50 cut the same Freesound recordings: what is tested must not have been fitted."""
+    rows = [
+        {"path": "a.wav", "kind": "nonspeech", "dataset": "u", "split": "fit", "group": "114587"},
+        {"path": "b.wav", "kind": "nonspeech", "dataset": "e", "split": "choose", "group": "114587"},
+        {"path": "c.wav", "kind": "nonspeech", "dataset": "u", "split": "choose", "group": "116400"},
+        {"path": "d.wav", "kind": "nonspeech", "dataset": "e", "split": "test", "group": "116400"},
+        {"path": "e.wav", "kind": "speech", "dataset": "libri", "split": "fit", "group": "730"},
+        {"path": "f.wav", "kind": "speech", "dataset": "other", "split": "test", "group": "730"},
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    kept = [Path(str(c.source)).name for c in from_manifest(tmp_path / "m.jsonl")]
+    assert kept == ["b.wav", "d.wav", "e.wav", "f.wav"]

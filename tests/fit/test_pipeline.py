@@ -12,9 +12,9 @@ from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
 from whisper_steer.fit import labels as labels_of
 from whisper_steer.fit.activations import Activations
-from whisper_steer.fit.clips import PACK, Clip
+from whisper_steer.fit.clips import PACK, Clip, select
 from whisper_steer.fit.fit_gate import fit_gates, window_scores, with_context
-from whisper_steer.fit.pipeline import Plan, fit
+from whisper_steer.fit.pipeline import Plan, fit, held_out
 from whisper_steer.fit.train_sae import Training
 from whisper_steer.gate import Gate
 from whisper_steer.models import encoder_fingerprint
@@ -41,7 +41,7 @@ def clips() -> list[Clip]:
     seconds = np.arange(24000) / 16000
     made = []
     for split in ("fit", "choose"):
-        for i in range(4):
+        for i in range(8):
             buzz = np.sign(np.sin(2 * np.pi * (110 + 20 * i) * seconds)) * (
                 np.sin(2 * np.pi * 4 * seconds) > 0
             )
@@ -69,6 +69,7 @@ def test_an_artifact_comes_out_whole(tiny_model: Whisper, clips: list[Clip], tmp
     loaded.check(encoder_fingerprint(tiny_model.encoder))
     assert loaded.hook_point == "ln_post"
     assert len(loaded.speech_scores) == 4
+    assert loaded.gate.kind == min(loaded.info["gates_compared"].items(), key=lambda row: row[1]["cost"])[0]
     assert loaded.info["selected_by"] == "effect on the decoder"
     effects = [row["effect"] for row in loaded.info["latents"]]
     assert effects == sorted(effects, reverse=True)
@@ -100,6 +101,20 @@ def test_a_fit_from_the_pack_takes_its_own_gate(
     from_pack = [replace(clip, dataset=PACK) for clip in clips]
     artifact = fit(tiny_model, from_pack, tmp_path, name="tiny", plan=PLAN)
     assert artifact.gate.kind == "dense + context"
+    assert artifact.info["gates_compared"] == {}
+
+
+def test_clips_that_choose_do_not_calibrate(clips: list[Clip]) -> None:
+    """Else the promise is that of the best of five gates on its own clips: twice what it says."""
+    speech, nonspeech = (select(clips, kind, "choose") for kind in ("speech", "nonspeech"))
+    choosing, calibrating = held_out(speech, nonspeech, PLAN, np.random.default_rng(0))
+    assert {c.kind for c in choosing} == {c.kind for c in calibrating} == {"speech", "nonspeech"}
+    for kind in ("speech", "nonspeech"):
+        groups = [{c.group for c in part if c.kind == kind} for part in (choosing, calibrating)]
+        assert groups[0].isdisjoint(groups[1])
+    lone = [replace(clip, group="one") for clip in speech]
+    choosing, calibrating = held_out(lone, nonspeech, PLAN, np.random.default_rng(0))
+    assert choosing == [] and len(calibrating) == 8
 
 
 def test_every_gate_separates_what_its_features_separate(tmp_path: Path) -> None:
