@@ -92,3 +92,15 @@ def test_nothing_said(tmp_path: Path) -> None:
     write_outputs({"text": "", "segments": [], "language": "en"}, "a.wav", tmp_path, "all")
     assert (tmp_path / "a.txt").read_text() == ""
     assert (tmp_path / "a.vtt").read_text() == "WEBVTT\n\n"
+
+
+def test_json_is_json_whatever_the_numbers(tmp_path: Path) -> None:
+    """Python reads NaN; what else reads JSON fails on the whole file."""
+    odd = {"avg_logprob": float("-inf"), "words": [{**word(0.0, " one"), "probability": float("nan")}]}
+    result = {**RESULT, "segments": [segment(0.0, " one", **odd)], "temperature": (0.0, float("inf"))}
+    (path,) = write_outputs(result, "a.wav", tmp_path, "json")
+    found = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert found["segments"][0]["avg_logprob"] is None
+    assert found["segments"][0]["words"] == [{**word(0.0, " one"), "probability": None}]
+    assert found["temperature"] == [0.0, None]
+    assert found["text"] == RESULT["text"]

@@ -1,7 +1,11 @@
-"""Transcripts on disk: openai-whisper's writers into a hidden folder, then each file moved into place whole."""
+"""Transcripts on disk: openai-whisper's writers into a hidden folder, then each file moved into place whole.
+
+JSON has no word for NaN and infinity, which openai-whisper writes nevertheless; here they become null.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -26,12 +30,21 @@ def write_outputs(
     formats = FORMATS[:-1] if output_format == "all" else (output_format,)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".whisper-steer-") as scratch:
         for each in formats:
-            shown = result if each == "json" else _with_whole_words(result)
+            shown = _finite(result) if each == "json" else _with_whole_words(result)
             get_writer(each, scratch)(shown, name, **layout)
         written = sorted(Path(scratch).iterdir())
         for path in written:
             os.replace(path, folder / path.name)
     return [folder / path.name for path in written]
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for each number that is NaN or infinite, however deep it lies."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _with_whole_words(result: dict[str, Any]) -> dict[str, Any]:
