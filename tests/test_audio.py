@@ -11,10 +11,12 @@ import av
 import numpy as np
 import pytest
 import soundfile
+import torch
 from faster_whisper import decode_audio
 
-from whisper_steer.audio import load_audio
+from whisper_steer.audio import LOUDEST, as_samples, load_audio
 from whisper_steer.errors import AudioError
+from whisper_steer.spectrogram import log_mel_spectrogram
 
 
 def peak_hz(samples: np.ndarray, rate: int = 16000) -> float:
@@ -213,7 +215,76 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path: Path, value: float, r
         load_audio(tmp_path / "a.wav")
 
 
-@pytest.mark.parametrize("source", [b"", np.empty(0, np.float32)])
-def test_nothing_at_all_is_refused(source: bytes | np.ndarray) -> None:
-    with pytest.raises(AudioError):
-        load_audio(source)
+@pytest.mark.parametrize("value", [3e38, -3e38, 1e6, 32767.0, 101.0])
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_that_were_never_scaled_are_refused(
+    tmp_path: Path, value: float, rate: int, channels: int
+) -> None:
+    """They would come out as silence: the largest overflow in the spectrogram, the others mislead the gate."""
+    samples = np.zeros((rate, channels), np.float32)
+    samples[rate // 2 : rate // 2 + 100] = value
+    soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+    for source in (tmp_path / "a.wav", samples, samples.astype(np.float64) * 1e30):
+        with pytest.raises(AudioError, match=r"divide them by their full scale|NaN or infinite") as caught:
+            load_audio(source)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_recording_far_over_full_scale_is_kept(tmp_path: Path) -> None:
+    samples = (LOUDEST * np.sin(np.arange(16000))).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    np.testing.assert_array_equal(load_audio(tmp_path / "a.wav"), samples)
+    assert torch.isfinite(log_mel_spectrogram(samples)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.uint16, np.uint32, np.bool_])
+def test_integers_whose_full_scale_is_not_known_are_refused(dtype: type) -> None:
+    """PCM of 16 bit in an int64 array, divided by 2**63, is silence."""
+    samples = np.arange(1000).astype(dtype)
+    for source in (samples, torch.from_numpy(samples)):
+        with pytest.raises(AudioError, match="divide by the full scale") as caught:
+            as_samples(source)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int16, torch.int32]
+)
+def test_tensors_are_read_like_arrays(dtype: torch.dtype) -> None:
+    values = np.sin(np.arange(4000)).astype(np.float32)
+    if dtype.is_floating_point:
+        tensor = torch.from_numpy(values).to(dtype)
+        expected = tensor.float().numpy()
+    else:
+        pcm = (values * torch.iinfo(dtype).max * 0.9).astype(np.int64)
+        tensor, expected = torch.from_numpy(pcm).to(dtype), pcm / (torch.iinfo(dtype).max + 1)
+    found = as_samples(tensor)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    stereo = torch.stack([tensor, tensor], dim=1)
+    np.testing.assert_allclose(as_samples(stereo), expected, atol=1e-7)
+    np.testing.assert_array_equal(as_samples(stereo[:, 0]), found)
+
+
+def test_tensors_that_are_trained_and_those_that_are_no_recording() -> None:
+    samples = torch.sin(torch.arange(1000.0)).requires_grad_()
+    np.testing.assert_array_equal(as_samples(samples), samples.detach().numpy())
+    for bad in (samples * torch.nan, samples * 1e38, samples[None], samples.to(torch.complex64)):
+        with pytest.raises(AudioError, match="the tensor"):
+            as_samples(bad)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_tensor_stays_on_its_gpu() -> None:
+    samples = torch.sin(torch.arange(1000.0))
+    assert as_samples(samples.cuda()).device.type == "cuda"
+    np.testing.assert_array_equal(as_samples(samples.double().cuda()), samples.numpy())
+    with pytest.raises(AudioError, match="NaN"):
+        as_samples((samples * torch.nan).cuda())
+
+
+def test_no_bytes_are_refused_and_no_samples_are_none() -> None:
+    with pytest.raises(AudioError, match="empty"):
+        load_audio(b"")
+    assert load_audio(np.empty(0, np.int16)).shape == as_samples(torch.empty(0, 2)).shape == (0,)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,61 @@ def test_a_bad_file_is_skipped_and_the_rest_goes_on(
     assert first.startswith(f"Skipping {tmp_path / 'gone.wav'}: ")
     assert second.startswith(f"Skipping {tmp_path / 'text.wav'}: ")
     assert set(contents(tmp_path / "out")) == {"tone.txt", "noise.txt"}
+
+
+def test_samples_that_would_overflow_are_told_and_not_taken_for_silence(
+    tmp_path: Path, tiny_path: Path, wav_files: dict[str, Path], artifacts: dict[str, Path]
+) -> None:
+    samples = np.full(16000, 0.1, np.float32)
+    samples[8000] = 3e38
+    soundfile.write(tmp_path / "loud.wav", samples, 16000, subtype="FLOAT")
+    args = ["--model", tiny_path, "-o", tmp_path / "out", "--steering", artifacts["open"], "-f", "json"]
+    done = run("transcribe", tmp_path / "loud.wav", wav_files["tone"], *args)
+    assert done.exit_code == 1
+    assert "full scale" in done.stderr.splitlines()[0]
+    assert set(contents(tmp_path / "out")) == {"tone.json"}
+
+
+@pytest.fixture
+def megabyte(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    (tmp_path / "small").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path / "small")]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield tmp_path / "small"
+    subprocess.run(["umount", str(tmp_path / "small")], check=True)
+
+
+@pytest.mark.parametrize("seconds", [8, 20])
+def test_a_full_temporary_disk_costs_one_recording(
+    tmp_path: Path,
+    tiny_path: Path,
+    wav_files: dict[str, Path],
+    artifacts: dict[str, Path],
+    megabyte: Path,
+    seconds: int,
+) -> None:
+    """Of 8 s the samples find room and the spectrogram does not, of 20 s neither. Reads above 1 s go to the disk."""
+    soundfile.write(
+        tmp_path / "long.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 16000 * seconds), 16000
+    )
+    code = (
+        "from whisper_steer import audio, spectrogram; audio.LONG = spectrogram.LONG = 16000; "
+        "from whisper_steer.cli import main; main()"
+    )
+    args = ["transcribe", tmp_path / "long.wav", tmp_path / "short.wav", "--model", tiny_path]
+    args += ["-o", tmp_path / "out", "--steering", artifacts["open"], "-f", "txt", "--device", "cpu"]
+    soundfile.write(tmp_path / "short.wav", np.full(8000, 0.1), 16000)
+    command = [sys.executable, "-c", code, *map(str, args)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(megabyte)}, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    told = done.stderr.splitlines()[0]
+    assert told.startswith(f"Skipping {tmp_path / 'long.wav'}: no room for a long recording in {megabyte}")
+    assert "TMPDIR" in told
+    assert set(contents(tmp_path / "out")) == {"short.txt"}
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.0])

@@ -15,7 +15,7 @@ from whisper.model import Whisper
 
 from whisper_steer import Steering, transcribe
 from whisper_steer.artifact import Artifact
-from whisper_steer.errors import ArtifactError, FingerprintError, ModelError, UsageError
+from whisper_steer.errors import ArtifactError, AudioError, FingerprintError, ModelError, UsageError
 from whisper_steer.faster import BatchedInferencePipeline, Segment, WhisperModel
 from whisper_steer.gate import Gate
 from whisper_steer.models import encoder_fingerprint
@@ -215,6 +215,19 @@ def test_the_folder_is_recognised_and_its_encoder_read_back(tiny_ct2: Path, tiny
     assert ct2.fingerprint(tiny_ct2) == encoder_fingerprint(tiny_model.encoder)
     encoder, mel = ct2.load_encoder(tiny_ct2), torch.randn(1, 80, 3000)
     assert torch.equal(encoder(mel), tiny_model.encoder(mel))
+
+
+def test_arrays_are_checked_before_they_are_transcribed(tiny_ct2: Path, tiny_model: Whisper) -> None:
+    model = load(tiny_ct2, artifact_for(tiny_model.encoder, threshold=ALWAYS_OPEN, hook_point="ln_post"))
+    for transcribe_with in (model.transcribe, BatchedInferencePipeline(model).transcribe):
+        for bad in (
+            np.full(16000, np.nan, np.float32),
+            np.full(16000, 3e38, np.float32),
+            np.ones(9, np.int64),
+        ):
+            with pytest.raises(AudioError, match="the array"):
+                transcribe_with(bad, **DECODING)
+    assert list(model.transcribe(audio=np.empty(0, np.float32), **DECODING)[0]) == []
 
 
 def test_int8_computation_is_steered(tiny_ct2: Path, tiny_model: Whisper, audio: np.ndarray) -> None:

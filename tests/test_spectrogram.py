@@ -1,5 +1,8 @@
 """If these fail, transcripts differ from stock's, or an hour of audio takes gigabytes again."""
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from whisper.audio import N_SAMPLES
 
 from whisper_steer import audio, spectrogram
 from whisper_steer.audio import load_audio
+from whisper_steer.errors import AudioError
 from whisper_steer.spectrogram import BLOCK, log_mel_spectrogram
 
 
@@ -37,3 +41,29 @@ def test_a_long_recording_lies_in_a_file_and_stays_the_same(
     assert isinstance(long, np.memmap)
     assert np.array_equal(long, short)
     assert torch.equal(log_mel_spectrogram(long), whisper.log_mel_spectrogram(short))
+
+
+def test_a_disk_without_room_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file would end the process with SIGBUS as soon as it is written to."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    soundfile.write(tmp_path / "long.wav", np.zeros(32000), 16000)
+    monkeypatch.setattr(audio, "LONG", 16000)
+    monkeypatch.setattr(spectrogram, "LONG", 16000)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    for read in (lambda: load_audio(tmp_path / "long.wav"), lambda: log_mel_spectrogram(torch.zeros(32000))):
+        with pytest.raises(AudioError, match=r"no room for a long recording in .*TMPDIR") as caught:
+            read()
+        assert "\n" not in str(caught.value)
+
+
+def test_no_temporary_folder_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "long.wav", np.zeros(32000), 16000)
+    expected = load_audio(tmp_path / "long.wav")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    np.testing.assert_array_equal(load_audio(tmp_path / "long.wav"), expected)  # short ones need none
+    monkeypatch.setattr(audio, "LONG", 16000)
+    with pytest.raises(AudioError, match=r"no temporary file .*TMPDIR"):
+        load_audio(tmp_path / "long.wav")

@@ -10,7 +10,7 @@ from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
 from whisper.model import Whisper
 
 import whisper_steer
-from whisper_steer.errors import ArtifactError, UsageError
+from whisper_steer.errors import ArtifactError, AudioError, UsageError
 from whisper_steer.steering import Steering
 from whisper_steer.transcription import SteeredModel
 
@@ -54,6 +54,28 @@ def test_with_the_gate_shut_or_steering_off_every_field_is_stocks(
         ours = whisper_steer.transcribe(tiny_model, audio, steering=chosen, **options)
         assert without_steering(ours) == stock
     assert [s["steering"]["action"] for s in ours["segments"]] == ["untouched"] * len(stock["segments"])
+
+
+@pytest.mark.parametrize("chosen", [None, ALWAYS_SHUT, ALWAYS_OPEN])
+def test_no_samples_are_no_text_as_in_stock(tiny_model: Whisper, chosen: float | None) -> None:
+    nothing = np.empty(0, np.float32)
+    stock = whisper.transcribe(tiny_model, nothing, **OPTIONS)
+    with_gate = None if chosen is None else steering(tiny_model, chosen)
+    for audio in (nothing, torch.empty(0)):
+        ours = whisper_steer.transcribe(tiny_model, audio, steering=with_gate, **OPTIONS)
+        assert without_steering(ours) == stock
+
+
+def test_a_tensor_is_checked_and_read_as_an_array_is(tiny_model: Whisper, audio: np.ndarray) -> None:
+    """Also a pair of channels, for which stock asks for hundreds of gigabytes."""
+    shut = steering(tiny_model, ALWAYS_SHUT)
+    options = {**OPTIONS, "temperature": 0.0, "steering": shut}
+    expected = whisper_steer.transcribe(tiny_model, audio[:32000], **options)
+    tensor = torch.from_numpy(audio[:32000].copy())
+    for same in (tensor, tensor.double(), tensor.clone().requires_grad_(), torch.stack([tensor, tensor], 1)):
+        assert whisper_steer.transcribe(tiny_model, same, **options) == expected
+    with pytest.raises(AudioError, match="NaN or infinite"):
+        whisper_steer.transcribe(tiny_model, tensor * torch.nan, **options)
 
 
 def test_non_speech_comes_out_empty_and_every_window_is_accounted_for(

@@ -31,6 +31,7 @@ from faster_whisper.transcribe import TranscriptionInfo as StockInfo
 from torch import nn
 
 from whisper_steer import artifact as artifacts
+from whisper_steer.audio import as_samples
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.formats import ct2
 from whisper_steer.formats.ct2_folder import ct2_folder
@@ -41,6 +42,7 @@ from whisper_steer.steering import Decision, Mode, Steering
 from whisper_steer.transcription import Tagged
 
 Route = Literal["auto", "output", "encoder"]
+Found = tuple[Iterator["Segment"], "TranscriptionInfo"]
 
 
 @dataclass
@@ -67,7 +69,7 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
     module. checkpoint: an OpenAI ``.pt`` of the same model, needed only where the folder's own encoder cannot be
     read (stored in int8, or given as ``files``). Segments are `Segment`, infos `TranscriptionInfo`.
 
-    Raises `ArtifactError` (none for this model), `FingerprintError`, `ModelError`, `UsageError`.
+    Raises `ArtifactError` (none for this model), `AudioError` (arrays), `FingerprintError`, `ModelError`, `UsageError`.
     """
 
     model: Any
@@ -105,9 +107,9 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
             self.model = SteeredCT2(self.model, self.steering, encoder, self.hf_tokenizer)
 
     @wraps(faster_whisper.WhisperModel.transcribe)
-    def transcribe(self, *args: Any, **kwargs: Any) -> tuple[Iterator[Segment], TranscriptionInfo]:
+    def transcribe(self, audio: Any, *args: Any, **kwargs: Any) -> Found:
         run = self.new_run()
-        segments, info = super(WhisperModel, run).transcribe(*args, **kwargs)
+        segments, info = super(WhisperModel, run).transcribe(as_samples(audio), *args, **kwargs)
         return segments, run.describe(info)
 
     def new_run(self) -> WhisperModel:
@@ -146,10 +148,10 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
     """`faster_whisper.BatchedInferencePipeline` over a steered `WhisperModel`."""
 
     @wraps(faster_whisper.BatchedInferencePipeline.transcribe)
-    def transcribe(self, *args: Any, **kwargs: Any) -> tuple[Iterator[Segment], TranscriptionInfo]:
+    def transcribe(self, audio: Any, *args: Any, **kwargs: Any) -> Found:
         run = copy.copy(self)
         run.model = self.model.new_run()
-        segments, info = super(BatchedInferencePipeline, run).transcribe(*args, **kwargs)
+        segments, info = super(BatchedInferencePipeline, run).transcribe(as_samples(audio), *args, **kwargs)
         return segments, run.model.describe(info)
 
     def generate_segment_batched(self, *args: Any, **kwargs: Any) -> Any:
@@ -202,9 +204,8 @@ class _Source:
         return ct2.fingerprint(self.folder) if self.checkpoint is None else encoder_fingerprint(self.load())
 
     def load(self) -> nn.Module:
-        if self.checkpoint is None:
-            return ct2.load_encoder(self.folder)
-        return load_model(self.checkpoint, "cpu").encoder
+        folder, checkpoint = self.folder, self.checkpoint
+        return ct2.load_encoder(folder) if checkpoint is None else load_model(checkpoint, "cpu").encoder
 
 
 def _prepare(

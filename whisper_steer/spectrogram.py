@@ -7,7 +7,9 @@ operating system keeps in memory what is in use.
 
 from __future__ import annotations
 
+import math
 import tempfile
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +17,38 @@ import torch
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, SAMPLE_RATE, mel_filters
 
+from whisper_steer.disk import allocate
+from whisper_steer.errors import AudioError
+
 LONG = 20 * 60 * SAMPLE_RATE
 """samples; what is longer is kept in a temporary file"""
 BLOCK = 6000
 """frames of 10 ms transformed at a time"""
 
 
+def temporary_file() -> BinaryIO:
+    """An open file without a name, which goes when it is closed. Raises `AudioError`."""
+    try:
+        return tempfile.TemporaryFile(prefix="whisper-steer-")
+    except OSError as error:
+        raise AudioError(
+            f"no temporary file for a long recording ({error.strerror}): set TMPDIR to a folder with room"
+        ) from None
+
+
+def reserve(file: BinaryIO, size: int) -> None:
+    """Make room for ``size`` bytes in a temporary file. Raises `AudioError` where the disk has none."""
+    try:
+        allocate(file, size)
+    except OSError as error:
+        raise AudioError(f"no room for a long recording in {error.filename}: {error.strerror}") from None
+
+
 def file_backed(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """A float32 array of zeros in a temporary file that goes with it."""
-    with tempfile.TemporaryFile(prefix="whisper-steer-") as file:
-        return np.memmap(file, np.float32, "w+", shape=shape)
+    """A float32 array of zeros in a temporary file that goes with it. Raises `AudioError` where there is no room."""
+    with temporary_file() as file:
+        reserve(file, math.prod(shape) * np.dtype(np.float32).itemsize)
+        return np.memmap(file, np.float32, "r+", shape=shape)
 
 
 def log_mel_spectrogram(
@@ -33,7 +57,10 @@ def log_mel_spectrogram(
     padding: int = 0,
     device: str | torch.device | None = None,
 ) -> Tensor:
-    """(n_mels, (n + padding) // 160) float32 of samples (n,) at 16 kHz, with ``padding`` zeros behind them."""
+    """(n_mels, (n + padding) // 160) float32 of samples (n,) at 16 kHz, with ``padding`` zeros behind them.
+
+    Raises `AudioError` where a long one finds no room in the temporary folder.
+    """
     samples = torch.as_tensor(audio, device=device)
     n = len(samples) + padding
     frames = n // HOP_LENGTH
@@ -67,4 +94,4 @@ def _reflected(samples: Tensor, n: int, start: int, end: int) -> Tensor:
     return part
 
 
-__all__ = ["LONG", "file_backed", "log_mel_spectrogram"]
+__all__ = ["LONG", "file_backed", "log_mel_spectrogram", "reserve", "temporary_file"]

@@ -21,7 +21,7 @@ from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
 from whisper_steer import artifact as artifacts
-from whisper_steer.audio import load_audio
+from whisper_steer.audio import as_samples, load_audio
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.models import encoder_fingerprint
 from whisper_steer.segments import take_out_unspoken
@@ -49,16 +49,16 @@ def transcribe(
 ) -> dict[str, Any]:
     """`whisper.transcribe` that writes nothing where nobody speaks.
 
-    ``audio``: a path, or samples (n,) at 16 kHz. ``steering``: "auto" finds the artifact by the encoder's
-    fingerprint, None is stock, else an artifact's folder or name, or a `Steering`. ``mode``, ``method`` and
-    ``max_suppressed_speech`` are those of `Steering` and cannot go with a ready `Steering`. All other options and
-    the result are stock's. Segments carry ``"steering": {"evidence", "action"}``; the result has ``"steering"``:
-    which artifact acted, how, and every window it saw with its evidence (a logit) and action; windows that were
-    skipped leave no segment. Language detection and prompts see what stock would.
+    ``audio``: a path, or samples at 16 kHz as `load_audio` takes them, in an array or a tensor. ``steering``: "auto"
+    finds the artifact by the encoder's fingerprint, None is stock, else an artifact's folder or name, or a
+    `Steering`. ``mode``, ``method`` and ``max_suppressed_speech`` are those of `Steering` and cannot go with a ready
+    `Steering`. All other options and the result are stock's. Segments carry ``"steering": {"evidence", "action"}``;
+    the result has ``"steering"``: which artifact acted, how, and every window it saw with its evidence (a logit) and
+    action; windows that were skipped leave no segment. Language detection and prompts see what stock would.
 
     Raises `AudioError`, `ArtifactError` (no artifact for this model), `FingerprintError`, `UsageError`.
     """
-    samples = audio if isinstance(audio, Tensor) else load_audio(audio)
+    samples = as_samples(audio) if isinstance(audio, Tensor) else load_audio(audio)
     chosen = prepare(model, steering, mode=mode, method=method, max_suppressed_speech=max_suppressed_speech)
     if chosen is None:
         return dict(stock_loop(model, samples, **options))
