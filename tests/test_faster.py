@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -228,6 +230,31 @@ def test_arrays_are_checked_before_they_are_transcribed(tiny_ct2: Path, tiny_mod
             with pytest.raises(AudioError, match="the array"):
                 transcribe_with(bad, **DECODING)
     assert list(model.transcribe(audio=np.empty(0, np.float32), **DECODING)[0]) == []
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("mode", ["skip", "steer"])
+@pytest.mark.parametrize("threshold", [ALWAYS_OPEN, ALWAYS_SHUT])
+def test_windows_that_were_decoded_are_forgotten(
+    tiny_ct2: Path, tiny_model: Whisper, audio: np.ndarray, point: str, mode: Any, threshold: float
+) -> None:
+    """Each kept its encoder's output: an hour of audio took hundreds of megabytes."""
+    artifact = artifact_for(tiny_model.encoder, threshold=threshold, hook_point=point)
+    model = load(tiny_ct2, artifact, mode=mode)
+    kept = []
+    encode = model.model.encode
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        kept.append(weakref.ref(view := encode(*args, **kwargs)))
+        return view
+
+    model.model.encode = watched
+    clip = {"clip_timestamps": [0.0, 1.0, 1.0, 2.0, 2.0, 3.0], "max_new_tokens": 4}
+    list(model.transcribe(audio, **{**DECODING, **clip})[0])
+    gc.collect()
+    assert len(kept) == 3
+    assert [view() for view in kept] == [None] * 3
+    assert len(model.model._windows) == 0
 
 
 def test_int8_computation_is_steered(tiny_ct2: Path, tiny_model: Whisper, audio: np.ndarray) -> None:

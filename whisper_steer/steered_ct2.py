@@ -26,13 +26,13 @@ from whisper_steer.transcription import Tagged
 
 @dataclass
 class _Windows:
-    """The windows behind one encoder output."""
+    """The windows behind one encoder output. Nothing here may hold that output, or neither would ever be freed."""
 
     decisions: list[Decision]
-    features: Tensor
-    """(batch, 1500, state) to decode from, steered where the decision says so"""
-    unsteered: StorageView
-    """what language detection sees: stock's encoder output, or the mel"""
+    features: Tensor | None
+    """(batch, 1500, state) to decode from, steered where the decision says so; None: the encoder output itself"""
+    unsteered: StorageView | None
+    """what language detection sees, the mel; None: the encoder output itself"""
 
 
 class SteeredCT2:
@@ -66,9 +66,8 @@ class SteeredCT2:
         """Encode mel windows, and remember what the gate said of each."""
         if self._encoder is None:
             view = self._model.encode(features, to_cpu=to_cpu)
-            hidden = to_tensor(view)
-            edited, decisions = self._steering.edit(hidden)
-            self._windows[view] = _Windows(decisions, hidden if edited is None else edited, view)
+            edited, decisions = self._steering.edit(to_tensor(view))
+            self._windows[view] = _Windows(decisions, edited, None)
             return view
         weight = next(self._encoder.parameters())
         mel = to_tensor(features).to(weight.device, weight.dtype)
@@ -76,7 +75,7 @@ class SteeredCT2:
             hidden, decisions = self._steering.encode(self._encoder, mel)
         view = to_view(hidden)
         steered = any(decision.action == "steered" for decision in decisions)
-        self._windows[view] = _Windows(decisions, hidden, features if steered else view)
+        self._windows[view] = _Windows(decisions, hidden, features if steered else None)
         return view
 
     def generate(self, features: StorageView, prompts: list[Any], **options: Any) -> list[Any]:
@@ -117,13 +116,15 @@ class SteeredCT2:
     def detect_language(self, features: StorageView) -> Any:
         """Probabilities of the languages, from what stock would see."""
         windows = self._windows.get(features)
-        return self._model.detect_language(features if windows is None else windows.unsteered)
+        unsteered = None if windows is None else windows.unsteered
+        return self._model.detect_language(features if unsteered is None else unsteered)
 
     def _rows(self, view: StorageView, windows: _Windows, rows: list[int]) -> StorageView:
+        features = to_tensor(view) if windows.features is None else windows.features
         if len(rows) == len(windows.decisions):
             untouched = all(decision.action != "steered" for decision in windows.decisions)
-            return view if untouched else to_view(windows.features)
-        return to_view(windows.features[rows])
+            return view if untouched else to_view(features)
+        return to_view(features[rows])
 
     def _has_text(self, tokens: list[int]) -> bool:
         return bool(self._tokenizer.decode([t for t in tokens if t < self._eot]).strip())
