@@ -1,7 +1,7 @@
 """Writes the extra ``tiny.en`` into the package's metadata under that name.
 
-setuptools writes ``tiny-en``, which means the same (PEP 685); but pip before 23.3, which comes with Python 3.11 and older,
-then warns, and leaves the weights out. Everything else about the package is in ``pyproject.toml``.
+setuptools writes ``tiny-en``, which means the same (PEP 685); but pip before 23.3, which comes with Python 3.11 and
+older, then warns, and leaves the weights out. Everything else about the package is in ``pyproject.toml``.
 """
 
 from pathlib import Path

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from whisper_steer.cache import cache_folder
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
 from whisper_steer.gate import Gate
 from whisper_steer.methods import Edits
+from whisper_steer.replace import check_target, replacing
 from whisper_steer.sae import SAE, Latents, SAEConfig
+from whisper_steer.validation import CARD, check_card, check_tensors, damaged, read_card
 
 SCHEMA = 2
-CARD, TENSORS, SAE_TENSORS = "card.json", "steering.safetensors", "sae.safetensors"
+TENSORS, SAE_TENSORS = "steering.safetensors", "sae.safetensors"
 
 
 @dataclass
@@ -59,20 +61,22 @@ class Artifact:
             )
 
     def save(self, path: str | Path) -> Path:
-        """Write the folder; it appears whole or not at all."""
+        """Write the folder; it appears whole or not at all.
+
+        Raises `UsageError` as `check_free`, `ArtifactError` where it could not be loaded again.
+        """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-            folder = Path(scratch) / "artifact"
-            folder.mkdir()
+        try:
+            check_card(self.card())
+            check_tensors(self.edits, self.gate, self.speech_scores, self.nonspeech_scores)
+        except ValueError as error:
+            raise ArtifactError(f"{self.name!r} cannot be saved: {error}; fit it again") from error
+        with replacing(path, "artifact", _written) as folder:
             (folder / TENSORS).write_bytes(save(_tensors(self)))
             if self.sae is not None:
                 state = {k: v.half().contiguous() for k, v in self.sae.state_dict().items()}
                 (folder / SAE_TENSORS).write_bytes(save(state))
             (folder / CARD).write_text(json.dumps(self.card(), indent=2) + "\n", encoding="utf-8")
-            if path.exists():
-                os.replace(path, Path(scratch) / "previous")
-            os.replace(folder, path)
         self.path = path
         return path
 
@@ -100,43 +104,61 @@ class Artifact:
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:
-        """Read a folder. Raises `ArtifactError` where a part is missing, damaged or of another schema."""
+        """Read a folder. Raises `ArtifactError` where a part is missing, damaged or of another schema.
+
+        So it does where a value is not finite, or shapes do not go together: see `whisper_steer.validation`.
+        """
         path = Path(path)
         if not (path / CARD).is_file():
             raise ArtifactError(
                 f"no steering artifact at {path}: it has no {CARD}; make one with: whisper-steer fit"
             )
+        card = read_card(path)
+        schema = card.pop("schema", None)
+        if schema != SCHEMA:
+            raise ArtifactError(f"{path} has schema {schema!r}, this version reads {SCHEMA}; fit it again")
         try:
-            card = json.loads((path / CARD).read_text(encoding="utf-8"))
-            schema = card.pop("schema")
-            if schema != SCHEMA:
-                raise ArtifactError(f"{path} has schema {schema}, this version reads {SCHEMA}; fit it again")
-            tensors = load_file(path / TENSORS)
-            card.pop("gate")
-            return cls(
-                name=card.pop("name"),
-                fingerprint=card.pop("fingerprint"),
-                hook_point=card.pop("hook_point"),
-                strengths=card.pop("strengths"),
-                info=card,
-                path=path,
-                **_from_tensors(tensors),
-            )
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise ArtifactError(
-                f"{path} is damaged ({type(error).__name__}: {error}); copy or fit it again"
-            ) from error
+            check_card(card)
+            parts = _from_tensors(load_file(path / TENSORS))
+            check_tensors(**parts)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise damaged(path, error) from error
+        card.pop("gate", None)
+        return cls(
+            name=card.pop("name"),
+            fingerprint=card.pop("fingerprint"),
+            hook_point=card.pop("hook_point"),
+            strengths=card.pop("strengths"),
+            info=card,
+            path=path,
+            **parts,
+        )
 
     def load_sae(self) -> SAE:
-        """The whole SAE. Raises `ArtifactError` where the folder has none."""
+        """The whole SAE. Raises `ArtifactError` where the folder has none, or a damaged one."""
         if self.sae is None:
             if self.path is None or not (self.path / SAE_TENSORS).is_file():
                 raise ArtifactError(f"artifact {self.name!r} carries no SAE; fit it again to get one")
-            state = {k: v.float() for k, v in load_file(self.path / SAE_TENSORS).items()}
-            n_state, n_latents = state["W_enc"].shape
-            self.sae = SAE(SAEConfig(n_state, n_latents // n_state, self.info["sae"]["k"]))
-            self.sae.load_state_dict(state)
+            try:
+                state = {k: v.float() for k, v in load_file(self.path / SAE_TENSORS).items()}
+                n_state, n_latents = state["W_enc"].shape
+                sae = SAE(SAEConfig(n_state, n_latents // n_state, int(self.info["sae"]["k"])))
+                sae.load_state_dict(state)
+            except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+                raise damaged(self.path, error) from error
+            self.sae = sae
         return self.sae
+
+
+def check_free(path: str | Path) -> None:
+    """Raise `UsageError` where an artifact must not be saved: at anything but a new place, an empty folder or an
+    artifact's folder without other files."""
+    check_target(path, "artifact", _written)
+
+
+def _written(card: dict[str, Any]) -> Collection[str]:
+    ours = isinstance(card.get("schema"), int) and isinstance(card.get("fingerprint"), str)
+    return (TENSORS, SAE_TENSORS) if ours else ()
 
 
 def shipped_folder() -> Path:
@@ -147,16 +169,30 @@ def shipped_folder() -> Path:
 
 
 def find(fingerprint: str) -> Path | None:
-    """The shipped or cached artifact for an encoder, or None; passes over damaged ones and those of another schema."""
+    """The shipped or cached artifact for an encoder, or None; passes over damaged ones and those of another schema.
+
+    A cached one is loaded for that: whoever finds none can fit it again.
+    """
     for root in (shipped_folder(), cache_folder("steering")):
-        for card in sorted(root.glob(f"*/{CARD}")):
+        for folder in sorted(card.parent for card in root.glob(f"*/{CARD}")):
             try:
-                found = json.loads(card.read_text(encoding="utf-8"))
-                if (found["schema"], found["fingerprint"]) == (SCHEMA, fingerprint):
-                    return card.parent
-            except (OSError, ValueError, KeyError, TypeError):
+                card = read_card(folder)
+                if (card.get("schema"), card.get("fingerprint")) == (SCHEMA, fingerprint):
+                    if root != shipped_folder():
+                        Artifact.load(folder)
+                    return folder
+            except ArtifactError:
                 continue
     return None
+
+
+def clear_damaged(folder: Path) -> None:
+    """Delete an artifact's own files in a folder of the cache, where its card cannot be read."""
+    try:
+        read_card(folder)
+    except ArtifactError:
+        for name in (CARD, TENSORS, SAE_TENSORS):
+            (folder / name).unlink(missing_ok=True)
 
 
 def resolve(name_or_path: str | Path) -> Path:

@@ -7,9 +7,7 @@ for ``whisper.load_model``), ``hf`` (transformers, and through it ONNX and other
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,10 +23,11 @@ from whisper_steer.audio import load_audio
 from whisper_steer.errors import UsageError
 from whisper_steer.formats import ct2, hf
 from whisper_steer.models import encoder_fingerprint
+from whisper_steer.replace import check_target, replacing
 from whisper_steer.steering import Steering
+from whisper_steer.validation import CARD
 
 Format = Literal["openai", "hf", "ct2"]
-CARD = "card.json"
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,10 @@ def export(
 
     steering: what is baked, always on, without its gate; None converts only. mels: log-mel windows (mels, 3000) from
     which steering that is no constant vector is learned. quantization: ct2 only, as its converter names them.
-    Raises `UsageError` for what a format or a hook point cannot hold, `MissingPackageError`, `FingerprintError`.
+    Raises `UsageError` for what a format or a hook point cannot hold and for a folder in use (`check_free`),
+    `MissingPackageError`, `FingerprintError`.
     """
+    check_free(folder)
     if format not in get_args(Format):
         raise UsageError(f"unknown format {format!r}; choose one of {', '.join(get_args(Format))}")
     if quantization is not None and format != "ct2":
@@ -69,22 +70,28 @@ def export(
         model, baked = _bake(model, steering, format, mels)
         card = {**steering.artifact.card(), **card, "baked": baked}
         card["baked"]["fingerprint"] = encoder_fingerprint(model.encoder)
-    folder = Path(folder).absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "model"
-        made.mkdir()
+    with replacing(folder, "exported model", _written) as made:
         if format == "openai":
             _save_openai(model, made / "model.pt")
         elif format == "hf":
             hf.save_hf(model, made)
         else:
             ct2.save_ct2(model, made, quantization or "float16")
+        card["files"] = sorted(path.name for path in made.iterdir())
         (made / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():
-            os.replace(folder, Path(scratch) / "previous")
-        os.replace(made, folder)
     return card
+
+
+def check_free(folder: str | Path) -> None:
+    """Raise `UsageError` where a model must not be exported to: anything but a new place, an empty folder or the
+    folder of an exported model without other files."""
+    check_target(folder, "exported model", _written)
+
+
+def _written(card: dict[str, Any]) -> Collection[str]:
+    files = card.get("files")
+    ours = card.get("format") in get_args(Format) and isinstance(files, list)
+    return [name for name in files if isinstance(name, str)] if ours and files else ()
 
 
 def check(model: Whisper, steering: Steering | None, folder: str | Path, audio: Sequence[Path]) -> Check:

@@ -68,14 +68,15 @@ def export(
     mean-difference is one vector, and exact. The other methods depend on the frame: a few neurons, learned from
     audio, do what they do; how well is printed and stands in the card.
     """
-    from whisper_steer.export import check, log_mel
+    from whisper_steer.export import check, check_free, log_mel
     from whisper_steer.export import export as write
     from whisper_steer.models import load_model
 
+    folder = out or Path(f"{Path(model).stem}-{format}")
+    check_free(folder)
     loaded = load_model(model, "cpu", model_dir)
     ready = _steering(loaded, steering, method, strength)
     mels = (log_mel(loaded, samples) for samples in _samples(audio, windows))
-    folder = out or Path(f"{Path(model).stem}-{format}")
     card = write(loaded, folder, format=format, steering=ready, mels=mels, quantization=quantization)  # type: ignore[arg-type]
     click.echo(f"{folder}: {_described(card)}")
     if verify:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from whisper_steer.artifact import Artifact
+from whisper_steer.artifact import Artifact, check_free
 from whisper_steer.errors import UsageError
 from whisper_steer.fit import clips as sources
 from whisper_steer.fit import pipeline
@@ -69,9 +69,11 @@ def fit(
     With --speech and --nonspeech, or --manifest, from your recordings; with none of them from the pack of
     synthesised speech and noise that comes with the package.
     """
+    name = name or Path(model).stem
+    target = out or Path(f"{name}.steering")
+    check_free(target)
     clips = _clips(speech, nonspeech, manifest)
     loaded = load_model(model, device, model_dir)
-    name = name or Path(model).stem
     plan = pipeline.Plan(
         speech_windows=speech_windows,
         nonspeech_windows=nonspeech_windows,
@@ -88,7 +90,7 @@ def fit(
     artifact.info["command"] = shlex.join(
         ["whisper-steer", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]
     )
-    path = artifact.save(out or Path(f"{name}.steering"))
+    path = artifact.save(target)
     click.echo(summary(artifact, path))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 
 import click
 
@@ -37,16 +36,18 @@ def models(model_dir: str | None) -> None:
 
 def _artifacts() -> list[tuple[str, str]]:
     """(model's name, "shipped" or "cached: folder") of every artifact, by its card."""
-    from whisper_steer.artifact import CARD, shipped_folder
+    from whisper_steer.artifact import shipped_folder
     from whisper_steer.cache import cache_folder
+    from whisper_steer.errors import ArtifactError
+    from whisper_steer.validation import CARD, read_card
 
     found = []
     for root, label in ((shipped_folder(), "shipped"), (cache_folder("steering"), "cached")):
         for card in sorted(root.glob(f"*/{CARD}")):
             where = label if label == "shipped" else f"{label}: {card.parent}"
             try:
-                found.append((str(json.loads(card.read_text(encoding="utf-8"))["name"]), where))
-            except (OSError, ValueError, KeyError, TypeError):
+                found.append((str(read_card(card.parent)["name"]), where))
+            except (ArtifactError, KeyError):
                 found.append((card.parent.name, f"{where}, damaged"))
     return found
 
