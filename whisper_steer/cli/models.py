@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import click
 
 MILLIONS = {"tiny": 39, "base": 74, "small": 244, "medium": 769, "large": 1550, "turbo": 809}

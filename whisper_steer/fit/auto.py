@@ -16,13 +16,16 @@ from whisper_steer.models import encoder_fingerprint
 def auto_fit(model: Whisper, name: str) -> Path:
     """The artifact's folder: found if one ships or is cached, else fitted from the pack and cached.
 
-    Takes minutes on a CPU the first time. Raises `FitError`.
+    Takes minutes on a CPU the first time, and where the cached one is damaged. Raises `FitError`.
     """
     fingerprint = encoder_fingerprint(model.encoder)
     found = artifact.find(fingerprint)
     if found is not None:
         return found
+    folder = cache_folder("steering") / f"{Path(name).name}-{fingerprint.removeprefix('sha256:')[:12]}"
+    artifact.clear_damaged(folder)
+    artifact.check_free(folder)
     with tempfile.TemporaryDirectory(prefix="whisper-steer-") as work:
         fitted = pipeline.fit(model, clips.from_pack(), Path(work), name=name)
     fitted.info["command"] = f"whisper-steer fit {name}"
-    return fitted.save(cache_folder("steering") / f"{name}-{fingerprint.removeprefix('sha256:')[:12]}")
+    return fitted.save(folder)
