@@ -89,7 +89,7 @@ def judge(
             "condition": condition,
             "source": Path(str(clip.source)).name,
             "evidence": decision.evidence,
-            "gate": decision.evidence >= steering.threshold,
+            "gate": decision.action == "untouched",
             "silero": silero_finds_speech(audio),
         }
 

@@ -98,3 +98,28 @@ def test_unknown_options_are_usage_errors(tiny_model: Whisper) -> None:
     ):
         with pytest.raises(UsageError):
             Steering(artifact, **options)
+
+
+BROKEN_FRAMES = {"nan": (700, float("nan")), "inf": (3, float("inf")), "-inf": (1499, -float("inf"))}
+
+
+@pytest.mark.parametrize("broken", BROKEN_FRAMES)
+@pytest.mark.parametrize("scope", ["window", "segment", "frame"])
+@pytest.mark.parametrize("mode", ["skip", "steer"])
+@torch.no_grad()
+def test_a_window_that_cannot_be_judged_is_stocks(
+    tiny_model: Whisper, mels: torch.Tensor, broken: str, scope: str, mode: str
+) -> None:
+    """fp16 overflows on some graphics cards: such a window must not pass for one in which nobody speaks."""
+    artifact = make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN)
+    hidden = read_activations(tiny_model.encoder, mels, ["blocks.1"])["blocks.1"]
+    frame, value = BROKEN_FRAMES[broken]
+    hidden[1, frame, 5] = value
+    edited, decisions = Steering(artifact, mode=mode, scope=scope).edit(hidden)
+    acting = "steered" if mode == "steer" else "skipped"
+    assert [d.action for d in decisions] == [acting, "untouched", acting]
+    assert decisions[1].heard(0.0, 30.0)
+    assert decisions[1].heard(10.0, 10.1)
+    if mode == "steer":
+        assert torch.equal(edited[1].nan_to_num(7, 8, 9), hidden[1].nan_to_num(7, 8, 9))
+        assert edited[[0, 2]].isfinite().all()

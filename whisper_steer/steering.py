@@ -119,10 +119,15 @@ class Steering:
         return features, edit.decisions
 
     def edit(self, hidden: Tensor) -> tuple[Tensor | None, list[Decision]]:
-        """Activations (batch, frames, state) at the hook point -> the same edited, or None where nothing changes."""
+        """Activations (batch, frames, state) at the hook point -> the same edited, or None where nothing changes.
+
+        A window with a frame whose evidence is not finite, as from activations that overflowed, cannot be judged: it
+        counts as speech in all its frames, with infinite evidence.
+        """
         if self._gate.mean.device != hidden.device:
             self._edits, self._gate = self._edits.to(hidden.device), self._gate.to(hidden.device)
         frames = self._gate.frame_evidence(hidden)
+        frames = frames.where(frames.isfinite().all(dim=-1, keepdim=True), torch.inf)
         evidence = gates.pool(frames)
         speech = (evidence >= self.threshold) & self.gated
         acting: Action = "steered" if self.mode == "steer" else "skipped"
@@ -148,7 +153,7 @@ class Steering:
         chosen = hidden[rows].float()
         change = self.method(chosen, self._edits, self.strength)
         if self.scope == "frame" and near is not None:
-            change = change * ~near[..., None]
+            change = change.masked_fill(near[..., None], 0.0)
         edited = hidden.clone()
         edited[rows] = torch.where(change == 0, chosen, chosen + change).to(hidden.dtype)
         return edited, decisions
