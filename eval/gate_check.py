@@ -2,7 +2,8 @@
 
 The encoder and the gate run, nothing is decoded. A suppressed speech clip comes out empty in mode "skip"; one that is
 not suppressed keeps stock's activations to the bit, so stock's tokens. Non-speech that is let through gets whatever
-text stock writes. Silero VAD, at faster-whisper's defaults, judges the same clips.
+text stock writes. Silero VAD, at faster-whisper's defaults, judges the same clips, and so does FireRedVAD where it is
+installed.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ from whisper_steer.fit.labels import spoken_frames
 from whisper_steer.models import encoder_fingerprint, load_model
 from whisper_steer.steering import Steering
 
+from . import vads
 from .intervals import wilson
 
+SYSTEMS = {"gate": "gate", "silero": "Silero VAD", "firered": "FireRedVAD"}
+"""what judges a clip, and how the table calls it"""
 HARD = ("10 dB", "0 dB", "-5 dB", "-30 dB level")
 
 
@@ -52,7 +56,8 @@ def check_gate(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Judge the clips of a manifest by the gate of MODEL's steering, and by Silero VAD."""
+    """Judge the clips of a manifest by the gate of MODEL's steering, by Silero VAD, and by FireRedVAD where it is
+    installed."""
     encoder = load_model(model).encoder
     fingerprint = encoder_fingerprint(encoder)
     path = find(fingerprint) if steering == "auto" else resolve(steering)
@@ -72,8 +77,9 @@ def check_gate(
 def judge(
     encoder: AudioEncoder, steering: Steering, clips: list[Clip], hard: int, seed: int
 ) -> Iterator[dict[str, Any]]:
-    """One row a clip and condition: its data set, evidence, and whether gate and Silero find speech."""
+    """One row a clip and condition: its data set, evidence, and whether gate and other detectors find speech."""
     device = next(encoder.parameters()).device
+    detectors = {"silero": vads.silero, **({"firered": vads.firered} if vads.has_firered() else {})}
     for condition, clip, samples in tqdm(list(conditions(clips, hard, seed)), unit="clip", desc="gate"):
         try:
             audio = samples() if callable(samples) else samples
@@ -85,12 +91,13 @@ def judge(
         yield {
             "kind": "voice" if clip.voice else clip.kind,
             "dataset": clip.dataset,
+            "language": clip.language,
             "label": clip.label,
             "condition": condition,
             "source": Path(str(clip.source)).name,
             "evidence": decision.evidence,
             "gate": decision.action == "untouched",
-            "silero": silero_finds_speech(audio),
+            **{name: bool(chunks(audio)) for name, chunks in detectors.items()},
         }
 
 
@@ -122,33 +129,26 @@ def _degraded(clip: Clip, noise: Clip | None, condition: str, seed: int) -> Any:
     return make
 
 
-def silero_finds_speech(audio: np.ndarray) -> bool:
-    """Whether faster-whisper's VAD filter, at its defaults, keeps anything."""
-    from faster_whisper.vad import get_speech_timestamps
-
-    return bool(get_speech_timestamps(audio))
-
-
 def table(judged: list[dict[str, Any]], threshold: float) -> str:
-    """Markdown: per kind, data set and condition, what the gate and Silero get wrong, in %, with Wilson 95 %."""
+    """Markdown: per kind, condition, language and data set, what each system gets wrong, in %, with Wilson 95 %."""
+    systems = [name for name in SYSTEMS if judged and name in judged[0]]
     lines = [
         f"threshold {threshold:.2f}; suppressed: speech judged non-speech; let through: non-speech judged speech",
         "",
-        "| clips | data set | condition | n | wrong | gate | Silero VAD |",
-        "|---|---|---|---|---|---|---|",
+        f"| clips | data set | condition | n | wrong | {' | '.join(SYSTEMS[name] for name in systems)} |",
+        "|---" * (5 + len(systems)) + "|",
     ]
     for kind, wrong in (("speech", "suppressed"), ("nonspeech", "let through"), ("voice", "let through")):
         rows = [r for r in judged if r["kind"] == kind]
         for condition in dict.fromkeys(r["condition"] for r in rows):
             same = [r for r in rows if r["condition"] == condition]
-            names = ["all", *sorted({r["dataset"] for r in same})]
+            languages = sorted({f"language {r['language']}" for r in same if r["language"]})
+            names = ["all", *(languages if len(languages) > 1 else []), *sorted({r["dataset"] for r in same})]
             for name in names:
-                part = [r for r in same if name in ("all", r["dataset"])]
-                shares = [
-                    _share([r[system] == (kind != "speech") for r in part]) for system in ("gate", "silero")
-                ]
+                part = [r for r in same if name in ("all", f"language {r['language']}", r["dataset"])]
+                shares = [_share([r[system] == (kind != "speech") for r in part]) for system in systems]
                 lines.append(
-                    f"| {kind} | {name} | {condition} | {len(part)} | {wrong} | {shares[0]} | {shares[1]} |"
+                    f"| {kind} | {name} | {condition} | {len(part)} | {wrong} | {' | '.join(shares)} |"
                 )
     return "\n".join(lines)
 

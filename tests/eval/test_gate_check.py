@@ -24,6 +24,7 @@ def manifest(tmp_path: Path) -> Path:
             rows.append(
                 {"path": f"{kind}{i}.wav", "kind": kind, "dataset": "d", "split": "test", "group": f"g{i}"}
             )
+    rows[0]["language"] = "fr"
     (tmp_path / "broken.wav").write_text("no audio")
     rows.append({**rows[0], "path": "broken.wav"})
     path = tmp_path / "manifest.jsonl"
@@ -47,6 +48,8 @@ def test_shares_and_intervals_are_those_of_the_clips(
         f"| nonspeech | all | as recorded | 2 | let through | {through / 2:.1%}".replace("%", " %")
         in result.output
     )
+    for language, n in (("en", 2), ("fr", 1)):
+        assert f"| speech | language {language} | as recorded | {n} | suppressed |" in result.output
     rows = json.loads(out.read_text())["clips"]
     assert len(rows) == 5 + 4 * 2  # the broken file is told and left out
     assert {r["condition"] for r in rows} == {"as recorded", "10 dB", "0 dB", "-5 dB", "-30 dB level"}

@@ -32,6 +32,8 @@ class Clip:
     dataset: str = ""
     text: str | None = None
     label: str | None = None
+    language: str | None = None
+    """code, of speech where it is known"""
     voice: bool = False
     """non-speech of a class that holds human voice; left out of fitting"""
 
@@ -53,6 +55,7 @@ def from_manifest(path: Path) -> list[Clip]:
             dataset=row.get("dataset", ""),
             text=row.get("text"),
             label=row.get("label"),
+            language=row.get("language", "en") if row["kind"] == "speech" else None,
             voice=bool(row.get("voice")),
         )
 
