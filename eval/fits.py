@@ -1,8 +1,8 @@
 """What baselines learn from, the same for all: windows of the `fit` and `choose` splits of the run's own data.
 
-Every threshold is chosen on `choose` by one rule, the one whisper-steer itself uses: the lowest threshold that
-leaks none of the non-speech, within the promise that at most 0.5 % of speech is suppressed (split conformal risk
-control), halfway between the two where there is room. States are kept on disk, so a resumed run fits nothing twice.
+Every threshold is chosen on `choose` by one rule, the one whisper-steer itself uses: the highest that keeps the promise
+that at most 0.5 % of speech is suppressed (split conformal risk control), lowered to halfway between that and the
+non-speech below it. States are kept on disk, so a resumed run fits nothing twice.
 """
 
 from __future__ import annotations

@@ -27,8 +27,6 @@ CONTEXT_FRAMES = 151
 """3 s, centred on the frame; at the ends of the window less"""
 STEP = 2
 """frames of the activations in one of the convolution's"""
-LEAK = 0.005
-"""share of held-out non-speech that the threshold need not stop"""
 
 
 @dataclass
@@ -149,11 +147,11 @@ def conformal_threshold(speech_scores: Tensor, max_suppressed: float) -> float:
 
 
 def choose_threshold(speech_scores: Tensor, nonspeech_scores: Tensor, max_suppressed: float) -> float:
-    """The threshold in use: the promise's bound, or where there is room below it, the middle of that room.
+    """The threshold in use: the middle of the room between the promise's bound and the held-out non-speech below it.
 
-    The room reaches down to the threshold that stops all but `LEAK` of the held-out non-speech: speech is suppressed
-    no more than needed.
+    Anywhere in that room the same non-speech is stopped; in its middle speech is suppressed no more than needed. Where
+    no non-speech lies below the bound, it is the bound.
     """
     bound = conformal_threshold(speech_scores, max_suppressed)
-    enough = float(torch.quantile(nonspeech_scores, 1.0 - LEAK, interpolation="higher"))
-    return bound if enough >= bound else (bound + enough) / 2
+    below = nonspeech_scores[nonspeech_scores < bound]
+    return (bound + float(below.max())) / 2 if len(below) else bound
