@@ -19,7 +19,7 @@ from whisper_steer.fit.clips import PACK, Clip, halves, select
 from whisper_steer.fit.conv_gate import FEWEST_STEPS
 from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
-from whisper_steer.gate import Gate, choose_threshold, smallest_promise
+from whisper_steer.gate import Gate, smallest_promise
 from whisper_steer.models import encoder_fingerprint
 from whisper_steer.sae import SAEConfig
 
@@ -182,23 +182,24 @@ def held_out(
 
 
 def compare(gate: Gate, held_out: Activations, hard_speech: Activations) -> dict[str, float]:
-    """What a gate does on held-out windows at the default threshold that they themselves give: shares leaked and
-    suppressed.
+    """What a gate can do on held-out windows: shares leaked and suppressed at the threshold where they are least.
 
-    ``cost`` = leaked non-speech + suppressed speech + suppressed hard speech, by which the gates are compared.
+    ``cost`` = leaked non-speech + suppressed speech + suppressed hard speech, by which the gates are compared. The
+    threshold in use is another: the one that the calibrating half gives.
     """
     scored, has_speech = window_scores(gate, held_out), torch.from_numpy(held_out.speech)
     speech, nonspeech, hard = scored[has_speech], scored[~has_speech], window_scores(gate, hard_speech)
-    threshold = choose_threshold(speech, nonspeech, max(0.005, smallest_promise(len(speech))))
-    shares = {
-        "threshold": threshold,
-        "lowest_speech": float(speech.min()),
-        "highest_nonspeech": float(nonspeech.max()),
-        "leaked": _share(nonspeech >= threshold),
-        "suppressed": _share(speech < threshold),
-        "suppressed_hard": _share(hard < threshold),
-    }
-    return {**shares, "cost": shares["leaked"] + shares["suppressed"] + shares["suppressed_hard"]}
+
+    def at(threshold: float) -> dict[str, float]:
+        shares = {
+            "threshold": threshold,
+            "leaked": _share(nonspeech >= threshold),
+            "suppressed": _share(speech < threshold),
+            "suppressed_hard": _share(hard < threshold),
+        }
+        return {**shares, "cost": shares["leaked"] + shares["suppressed"] + shares["suppressed_hard"]}
+
+    return min(map(at, torch.cat([speech, nonspeech, hard]).tolist()), key=lambda row: row["cost"])
 
 
 def describe_data(data: dict[tuple[str, str], list[Clip]]) -> dict[str, dict[str, int]]:
