@@ -1,9 +1,10 @@
 """The gate: does anybody speak in this window? It decides from the activations that the hook sees anyway.
 
 Speech evidence of a frame is a logit. Its features are SAE latents, the normalised activations themselves ("dense"),
-or what a convolution makes of half a second of those ("conv"). To that the context may be added: a linear reading of
-the same features, averaged over the 3 s around the frame. A bark of 0.2 s looks like a word; what lies around it does
-not. A window's evidence is the largest mean over 0.2 s, so that one spoken word shuts the gate.
+what a convolution makes of half a second of those ("conv"), or both of the latter ("conv + dense"). To that the context
+may be added: a linear reading of the same features, averaged over the 3 s around the frame. A bark of 0.2 s looks like a
+word; what lies around it does not. A window's evidence is the largest mean over 0.2 s, so that one spoken word shuts the
+gate.
 
 The threshold comes from split conformal risk control (Angelopoulos et al., arXiv 2208.02814): with n held-out speech
 windows that are exchangeable with the user's, the expected share of speech windows below it is at most the promise.
@@ -37,7 +38,7 @@ class Gate:
     """
 
     weight: Tensor
-    """(n_features,)"""
+    """(n_features,); a convolution's come first, the activations' behind them where both are read"""
     bias: Tensor
     """scalar"""
     mean: Tensor
@@ -45,20 +46,22 @@ class Gate:
     latents: Latents | None = None
     """SAE latents that are the features; None: the centred unit-norm activations are, or what is made of them"""
     hidden_weight: Tensor | None = None
-    """(n_state, n_features) of a ReLU layer on the activations"""
+    """(n_state, n_hidden) of a ReLU layer on the activations"""
     hidden_bias: Tensor | None = None
-    """(n_features,)"""
+    """(n_hidden,)"""
     conv_weight: Tensor | None = None
-    """(n_features, n_features, width) of a convolution over time behind it"""
+    """(n_hidden, n_hidden, width) of a convolution over time behind it"""
     conv_bias: Tensor | None = None
-    """(n_features,)"""
+    """(n_hidden,)"""
     context: Tensor | None = None
     """(n_features,) weights of the features, averaged over `CONTEXT_FRAMES`; their bias is in ``bias``"""
 
     @property
     def kind(self) -> str:
-        """ "sae", "dense" or "conv"; with " + context" where that is read."""
+        """ "sae", "dense", "conv" or "conv + dense"; with " + context" where that is read."""
         frame = "sae" if self.latents is not None else "dense" if self.conv_weight is None else "conv"
+        if self.conv_weight is not None and len(self.weight) > len(self.conv_weight):
+            frame = "conv + dense"
         return frame if self.context is None else f"{frame} + context"
 
     def features(self, h: Tensor) -> Tensor:
@@ -68,7 +71,8 @@ class Gate:
         x, _ = normalise(h.float(), self.mean)
         if self.hidden_weight is None or self.conv_weight is None:
             return x
-        return convolved(x, self.hidden_weight, self.hidden_bias, self.conv_weight, self.conv_bias)
+        found = convolved(x, self.hidden_weight, self.hidden_bias, self.conv_weight, self.conv_bias)
+        return found if len(self.weight) == found.shape[-1] else torch.cat([found, x], dim=-1)
 
     def frame_evidence(self, h: Tensor) -> Tensor:
         """Activations (batch, frames, n_state) -> logits (batch, frames), float32."""

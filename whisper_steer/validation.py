@@ -77,20 +77,24 @@ def check_tensors(edits: Edits, gate: Gate, speech_scores: Tensor, nonspeech_sco
     _check("gate.mean", gate.mean, n_state)
     if gate.context is not None:
         _check("gate.context", gate.context, features)
+    hidden = 0 if gate.hidden_bias is None else gate.hidden_bias.numel()
     layers = {
-        "hidden_weight": (n_state, features),
-        "hidden_bias": (features,),
-        "conv_weight": (features, features, -1),
-        "conv_bias": (features,),
+        "hidden_weight": (n_state, hidden),
+        "hidden_bias": (hidden,),
+        "conv_weight": (hidden, hidden, -1),
+        "conv_bias": (hidden,),
     }
     present = [name for name in layers if getattr(gate, name) is not None]
+    _need(len(present) in (0, len(layers)), "a part of the gate's convolution is missing")
     for name in present:
         _check(f"gate.{name}", getattr(gate, name), *layers[name])
     if gate.latents is not None:
         _need(not present, "the gate has latents and a convolution")
         _check_latents("gate.latents", gate.latents, n_state, features)
     elif present:
-        _need(len(present) == len(layers), "a part of the gate's convolution is missing")
+        _need(
+            features in (hidden, hidden + n_state), f"gate.weight has {features} values for {hidden} features"
+        )
     else:
         _need(features == n_state, f"gate.weight has {features} values for activations of width {n_state}")
 

@@ -134,8 +134,12 @@ def test_every_gate_separates_what_its_features_separate(tmp_path: Path) -> None
     train, test = made(16), made(16)
     latents = Latents(torch.zeros(8), torch.eye(8), torch.zeros(8), torch.tensor(0.0), torch.eye(8))
     gates = fit_gates(train, torch.zeros(8), latents, conv_steps=60)
-    kinds = {"sae", "dense", "sae + context", "dense + context", "conv + context"}
+    kinds = {"sae", "dense", "sae + context", "dense + context", "conv + context", "conv + dense + context"}
     assert {name: gate.kind for name, gate in gates.items()} == {name: name for name in kinds}
+    frames = test.frames(0)[None]
+    parts = [gates[name].frame_evidence(frames) for name in ("conv + context", "dense + context")]
+    mean = gates["conv + dense + context"].frame_evidence(frames)
+    assert torch.allclose(mean, sum(parts) / 2, atol=1e-4)
     for name, gate in gates.items():
         scores = window_scores(gate, test)
         assert float(scores[test.speech].min()) > float(scores[~test.speech].max()), name
@@ -183,6 +187,8 @@ def test_gates_are_compared_at_their_best_threshold() -> None:
         return Activations(hidden, labels, np.full(len(values), 1500), speech, ["as recorded"] * len(values))
 
     gate = Gate(torch.tensor([1.0, 0.0]), torch.tensor(0.0), torch.zeros(2))
-    found = compare(gate, made("nonspeech", "speech"), made("hard"))
+    found = compare(gate, made("nonspeech", "speech"), made("hard"), None)
     assert (found["leaked"], found["suppressed"], found["suppressed_hard"]) == (0.25, 0.0, 0.25)
-    assert found["cost"] == 0.5
+    assert found["cost"] == pytest.approx(0.5)
+    found = compare(gate, made("nonspeech", "speech"), made("hard"), made("nonspeech"))
+    assert (found["leaked_voice"], found["cost"]) == (0.25, pytest.approx(0.75))

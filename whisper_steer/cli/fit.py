@@ -108,6 +108,7 @@ def summary(artifact: Artifact, path: Path) -> str:
         mark = " (chosen)" if kind == artifact.gate.kind else ""
         lines.append(
             f"gate {kind}{mark}: lets {row['leaked']:.1%} of held-out non-speech through, "
+            f"{row['leaked_voice']:.1%} of voice classes, "
             f"suppresses {row['suppressed']:.1%} of speech and {row['suppressed_hard']:.1%} of hard speech"
         )
     smallest = info["calibration"]["smallest_promise"]

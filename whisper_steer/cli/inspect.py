@@ -75,11 +75,12 @@ def report(artifact: Artifact) -> list[str]:
     """The lines for people."""
     card = artifact.card()
     model, sae, gate = card.get("model", {}), card.get("sae", {}), card["gate"]
-    frame, _, context = gate["kind"].partition(" + ")
+    frame, context = gate["kind"].removesuffix(" + context"), gate["kind"].endswith(" + context")
     of = {
         "sae": "SAE latents",
         "dense": "activations",
         "conv": "features of a convolution over the activations",
+        "conv + dense": "features of a convolution over the activations and the activations",
     }[frame]
     if context:
         of += ", and on those of the 3 s around"

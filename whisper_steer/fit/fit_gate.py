@@ -2,7 +2,7 @@
 
 A logistic regression on SAE latents and one on the activations themselves learn from single frames, and are fitted
 without and with context: another logistic regression, by windows, on what lies around the place where the evidence is
-strongest. Beside them stands the convolutional gate (`whisper_steer.fit.conv_gate`).
+strongest. Beside them stand the convolutional gate (`whisper_steer.fit.conv_gate`) and the mean of the two best kinds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def fit_gates(
     conv_steps: int = conv_gate.FEWEST_STEPS,
 ) -> dict[str, Gate]:
     """A `Gate` of each kind by its name: "sae" on ``latents`` and "dense" on the normalised activations, each without
-    and with context; "conv + context".
+    and with context; "conv + context"; and the mean of that and "dense + context".
 
     ``mean`` (n_state,) is the SAE's; ``conv_steps`` are the fewest of the last one's training.
     Raises `FitError` where a class of frames or of windows is missing.
@@ -58,7 +58,18 @@ def fit_gates(
         *(with_context(gate, activations) for gate in plain),
         conv_gate.fit(activations, mean, dense.std(dim=0) + 1e-6, seed, conv_steps),
     ]
-    return {gate.kind: gate for gate in gates}
+    return {gate.kind: gate for gate in [*gates, mean_of(gates[-1], gates[-2])]}
+
+
+def mean_of(conv: Gate, dense: Gate) -> Gate:
+    """One gate whose evidence is the mean of theirs: what one of them alone takes for speech, the other may not."""
+    assert conv.context is not None and dense.context is not None
+    return replace(
+        conv,
+        weight=torch.cat([conv.weight, dense.weight]) / 2,
+        bias=(conv.bias + dense.bias) / 2,
+        context=torch.cat([conv.context, dense.context]) / 2,
+    )
 
 
 def _logistic(features: Tensor, labels: np.ndarray, mean: Tensor, latents: Latents | None) -> Gate:

@@ -44,6 +44,8 @@ class Plan:
     choosing_nonspeech: int = 100
     hard_windows: int = 120
     """speech of the choosing half in noise and from afar"""
+    voice_windows: int = 240
+    """non-speech of classes that hold human voice, on which nothing is fitted"""
     strength_windows: int = 40
     """30 s of one held-out non-speech clip over and over, on which strengths are chosen"""
     expansion: int = 8
@@ -117,7 +119,9 @@ def fit(
         spoken, other = (select(choosing, kind, "choose") for kind in ("speech", "nonspeech"))
         chosen_on = run("choose", len(choosing), map(windows.single, choosing))
         hard = run("hard", plan.hard_windows, windows.hard(spoken, other, plan.hard_windows, plan.seed + 1))
-        comparison = {kind: compare(gate, chosen_on, hard) for kind, gate in gates.items()}
+        heard = _sample([c for c in clips if c.voice and c.split != "test"], plan.voice_windows, rng)
+        voice = run("voice", len(heard), map(windows.single, heard)) if heard else None
+        comparison = {kind: compare(gate, chosen_on, hard, voice) for kind, gate in gates.items()}
         best = min(gates, key=lambda kind: comparison[kind]["cost"])
     has_speech = torch.from_numpy(calibration.speech)
     scored = window_scores(gates[best], calibration)
@@ -181,25 +185,29 @@ def held_out(
     return choosing, calibrating
 
 
-def compare(gate: Gate, held_out: Activations, hard_speech: Activations) -> dict[str, float]:
+def compare(
+    gate: Gate, held_out: Activations, hard_speech: Activations, voice: Activations | None
+) -> dict[str, float]:
     """What a gate can do on held-out windows: shares leaked and suppressed at the threshold where they are least.
 
-    ``cost`` = leaked non-speech + suppressed speech + suppressed hard speech, by which the gates are compared. The
-    threshold in use is another: the one that the calibrating half gives.
+    ``cost`` = leaked non-speech + leaked voice + suppressed speech + suppressed hard speech, by which the gates are
+    compared. The threshold in use is another: the one that the calibrating half gives.
     """
     scored, has_speech = window_scores(gate, held_out), torch.from_numpy(held_out.speech)
     speech, nonspeech, hard = scored[has_speech], scored[~has_speech], window_scores(gate, hard_speech)
+    voices = torch.zeros(0) if voice is None else window_scores(gate, voice)
 
     def at(threshold: float) -> dict[str, float]:
         shares = {
             "threshold": threshold,
             "leaked": _share(nonspeech >= threshold),
+            "leaked_voice": _share(voices >= threshold) if len(voices) else 0.0,
             "suppressed": _share(speech < threshold),
             "suppressed_hard": _share(hard < threshold),
         }
-        return {**shares, "cost": shares["leaked"] + shares["suppressed"] + shares["suppressed_hard"]}
+        return {**shares, "cost": sum(shares.values()) - threshold}
 
-    return min(map(at, torch.cat([speech, nonspeech, hard]).tolist()), key=lambda row: row["cost"])
+    return min(map(at, torch.cat([speech, nonspeech, hard, voices]).tolist()), key=lambda row: row["cost"])
 
 
 def describe_data(data: dict[tuple[str, str], list[Clip]]) -> dict[str, dict[str, int]]:
