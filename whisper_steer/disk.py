@@ -30,10 +30,14 @@ def allocate(file: BinaryIO, size: int) -> None:
             _written(file, held, size)
     except OSError as error:
         os.ftruncate(file.fileno(), held)
-        named = isinstance(file.name, str)
-        remedy = "free some" if named else "free some, or name another disk's folder in TMPDIR"
-        text = f"{os.strerror(error.errno or errno.EIO)}, {size / 1e9:.1f} GB are needed: {remedy}"
-        raise OSError(error.errno, text, file.name if named else tempfile.gettempdir()) from error
+        temporary = tempfile.gettempdir()
+        name = file.name if isinstance(file.name, str) else temporary
+        where = " in TMPDIR" if name.startswith(temporary) else ""
+        text = (
+            f"{os.strerror(error.errno or errno.EIO)}, {size / 1e6:,.0f} MB are needed: "
+            f"free some, or name a folder on another disk{where}"
+        )
+        raise OSError(error.errno, text, name) from error
 
 
 def _reserved(descriptor: int, size: int) -> bool:

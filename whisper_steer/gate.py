@@ -3,8 +3,8 @@
 Speech evidence of a frame is a logit. Its features are SAE latents, the normalised activations themselves ("dense"),
 what a convolution makes of half a second of those ("conv"), or both of the latter ("conv + dense"). To that the
 context may be added: a linear reading of the same features, averaged over the 3 s around the frame. A bark of 0.2 s
-looks like a word; what lies around it does not. A window's evidence is the largest mean over 0.2 s, so that one spoken word
-shuts the gate.
+looks like a word; what lies around it does not. A window's evidence is the largest mean over 0.2 s, so that one
+spoken word shuts the gate.
 
 The threshold comes from split conformal risk control (Angelopoulos et al., arXiv 2208.02814): with n held-out speech
 windows that are exchangeable with the user's, the expected share of speech windows below it is at most the promise.

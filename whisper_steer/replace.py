@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from whisper_steer.errors import ArtifactError, UsageError
+from whisper_steer.scratch import keep_from_removal, scratch_folder
 from whisper_steer.validation import CARD, read_card
 
 Written = Callable[[dict[str, Any]], Collection[str]]
@@ -36,11 +36,12 @@ def replacing(path: str | Path, what: str, written: Written) -> Iterator[Path]:
     path = Path(path).absolute()
     check_target(path, what, written)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        made, previous = Path(scratch) / "new", Path(scratch) / "previous"
+    with scratch_folder(f".{path.name}-", path.parent) as scratch:
+        made, previous = scratch / "new", scratch / "previous"
         made.mkdir()
         yield made
         check_target(path, what, written)
+        keep_from_removal(scratch)
         try:
             if path.exists():
                 os.replace(path, previous)

@@ -1,5 +1,6 @@
 """If these fail, a killed fit does not come back to the same SAE, or the SAE does not find what is there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,28 @@ def test_a_killed_training_goes_on_to_the_same_weights(activations: Activations,
     resumed = train(activations, config, training, tmp_path)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-200.safetensors", "step.json"]
+    (kept,) = tmp_path.iterdir()
+    assert sorted(p.name for p in kept.iterdir()) == ["step-200.safetensors", "step.json"]
+
+
+def test_what_was_trained_on_other_activations_or_otherwise_is_not_continued(
+    activations: Activations, tmp_path: Path
+) -> None:
+    """A folder used again with other recordings must not mix their SAE with the new one's."""
+    config, training = SAEConfig(N_STATE, expansion=2, k=2), Training(steps=200, batch=64)
+    train(activations, config, training, tmp_path)
+    other = replace(activations, hidden=activations.hidden[::-1] * np.float16(2))
+    less = replace(activations, content=activations.content - 100)
+    wider = SAEConfig(N_STATE, expansion=3, k=2)
+    for arguments in (
+        (other, config, training),
+        (less, config, training),
+        (activations, wider, training),
+        (activations, config, replace(training, seed=1)),
+    ):
+        fresh, kept = train(*arguments), train(*arguments, tmp_path)
+        for name, value in fresh.state_dict().items():
+            assert torch.equal(value, kept.state_dict()[name]), name
 
 
 def test_too_little_data_is_told(activations: Activations) -> None:

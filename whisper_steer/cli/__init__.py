@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from whisper_steer import __version__
+from whisper_steer.cli.signals import tidying_up
 from whisper_steer.errors import WhisperSteerError
 
 COMMANDS = {
@@ -52,7 +53,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with tidying_up():
+                return super().invoke(ctx)
         except WhisperSteerError as error:
             fail(ctx, str(error), error.exit_code)
         except OSError as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -15,6 +13,7 @@ from whisper_steer.errors import UsageError
 from whisper_steer.fit import clips as sources
 from whisper_steer.fit import pipeline
 from whisper_steer.fit.train_sae import Training
+from whisper_steer.fit.workplace import workplace
 from whisper_steer.gate import choose_threshold
 from whisper_steer.models import load_model
 
@@ -35,10 +34,14 @@ DEFAULTS = pipeline.Plan()
 @click.option(
     "--hook-point", help="blocks.N (counted from 0) or ln_post, the encoder's output.  [default: ln_post]"
 )
-@click.option("--speech-windows", type=int, default=DEFAULTS.speech_windows, show_default=True)
-@click.option("--nonspeech-windows", type=int, default=DEFAULTS.nonspeech_windows, show_default=True)
-@click.option("--calibration-windows", type=int, default=DEFAULTS.calibration_speech, show_default=True)
-@click.option("--sae-steps", type=int, default=DEFAULTS.training.steps, show_default=True)
+@click.option("--speech-windows", type=click.IntRange(1), default=DEFAULTS.speech_windows, show_default=True)
+@click.option(
+    "--nonspeech-windows", type=click.IntRange(1), default=DEFAULTS.nonspeech_windows, show_default=True
+)
+@click.option(
+    "--calibration-windows", type=click.IntRange(2), default=DEFAULTS.calibration_speech, show_default=True
+)
+@click.option("--sae-steps", type=click.IntRange(1), default=DEFAULTS.training.steps, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", help="cpu, cuda, ...  [default: cuda where there is one]")
 @click.option("--model-dir", help="Where official checkpoints are kept.")
@@ -84,8 +87,7 @@ def fit(
         training=Training(steps=sae_steps, seed=seed),
         seed=seed,
     )
-    with ExitStack() as stack:
-        work = work_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="whisper-steer-")))
+    with workplace(work_dir) as work:
         artifact = pipeline.fit(loaded, clips, work, name=name, hook_point=hook_point, plan=plan)
     artifact.info["command"] = shlex.join(
         ["whisper-steer", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]

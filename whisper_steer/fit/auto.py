@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from whisper.model import Whisper
@@ -10,6 +9,7 @@ from whisper.model import Whisper
 from whisper_steer import artifact
 from whisper_steer.cache import cache_folder
 from whisper_steer.fit import clips, pipeline
+from whisper_steer.fit.workplace import workplace
 from whisper_steer.models import encoder_fingerprint
 
 
@@ -25,7 +25,7 @@ def auto_fit(model: Whisper, name: str) -> Path:
     folder = cache_folder("steering") / f"{Path(name).name}-{fingerprint.removeprefix('sha256:')[:12]}"
     artifact.clear_damaged(folder)
     artifact.check_free(folder)
-    with tempfile.TemporaryDirectory(prefix="whisper-steer-") as work:
-        fitted = pipeline.fit(model, clips.from_pack(), Path(work), name=name)
+    with workplace() as work:
+        fitted = pipeline.fit(model, clips.from_pack(), work, name=name)
     fitted.info["command"] = f"whisper-steer fit {name}"
     return fitted.save(folder)

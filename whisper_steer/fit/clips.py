@@ -37,6 +37,17 @@ class Clip:
     voice: bool = False
     """non-speech of a class that holds human voice; left out of fitting"""
 
+    def identity(self) -> list[str | int | None]:
+        """What tells it and its content from any other: for a file its path, size and time of change."""
+        named: list[str | int | None] = [self.kind, self.split, self.group, self.dataset]
+        if isinstance(self.source, np.ndarray):
+            content = np.ascontiguousarray(self.source).reshape(-1)
+            return [*named, str(content.dtype), hashlib.sha256(content.view(np.uint8).data).hexdigest()]
+        path = self.source.absolute()
+        found = path.stat() if path.is_file() else None
+        size, changed = (found.st_size, found.st_mtime_ns) if found else (None, None)
+        return [*named, str(path), size, changed]
+
     def samples(self) -> np.ndarray:
         """float32 mono at 16 kHz."""
         return self.source if isinstance(self.source, np.ndarray) else load_audio(self.source)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from whisper_steer.fit.clips import PACK, Clip, halves, select
 from whisper_steer.fit.conv_gate import FEWEST_STEPS
 from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
+from whisper_steer.fit.windows import Window
 from whisper_steer.gate import Gate, smallest_promise
 from whisper_steer.models import encoder_fingerprint
 from whisper_steer.sae import SAEConfig
@@ -71,7 +72,8 @@ def fit(
     recordings (`whisper_steer.fit.clips.halves`): on one half gate and strengths are chosen, on the other the gate is
     calibrated, so that the promise is that of a gate fixed beforehand; ``test`` is never read. Where no gate can be
     chosen, all of ``choose`` calibrates a `SAFE_GATE`. ``work`` keeps activations and checkpoints; a second call
-    with the same arguments goes on where the first was killed. Raises `FitError`, `AudioError`.
+    with the same arguments goes on where the first was killed, and one with others keeps its own beside. Raises
+    `FitError`, `AudioError`, `OSError`.
     """
     plan = plan or Plan()
     encoder = model.encoder
@@ -91,21 +93,16 @@ def fit(
     rng = np.random.default_rng(plan.seed)
     choosing, calibrating = held_out(data["speech", "choose"], data["nonspeech", "choose"], plan, rng)
 
-    def run(label: str, n: int, made: Any) -> Activations:
-        return record(encoder, made, n, point, n_mels, work, label)
+    def run(
+        label: str, n: int, make: Callable[..., Iterable[Window]], *args: list[Clip] | int
+    ) -> Activations:
+        made_from = [[c.identity() for c in arg] if isinstance(arg, list) else arg for arg in args]
+        return record(encoder, make(*args), n, point, n_mels, work, label, made_from)
 
-    fitted = run(
-        "fit",
-        plan.speech_windows + plan.nonspeech_windows,
-        windows.plan(
-            data["speech", "fit"],
-            data["nonspeech", "fit"],
-            plan.speech_windows,
-            plan.nonspeech_windows,
-            plan.seed,
-        ),
-    )
-    calibration = run("calibrate", len(calibrating), map(windows.single, calibrating))
+    sources = (data["speech", "fit"], data["nonspeech", "fit"])
+    counts = (plan.speech_windows, plan.nonspeech_windows)
+    fitted = run("fit", sum(counts), windows.plan, *sources, *counts, plan.seed)
+    calibration = run("calibrate", len(calibrating), windows.singles, calibrating)
 
     sae = train(
         fitted, SAEConfig(fitted.hidden.shape[-1], plan.expansion, plan.k), plan.training, work / "sae"
@@ -117,10 +114,11 @@ def fit(
     best, comparison = SAFE_GATE, {}
     if choosing:
         spoken, other = (select(choosing, kind, "choose") for kind in ("speech", "nonspeech"))
-        chosen_on = run("choose", len(choosing), map(windows.single, choosing))
-        hard = run("hard", plan.hard_windows, windows.hard(spoken, other, plan.hard_windows, plan.seed + 1))
+        chosen_on = run("choose", len(choosing), windows.singles, choosing)
+        n = plan.hard_windows
+        hard = run("hard", n, windows.hard, spoken, other, n, plan.seed + 1)
         heard = _sample([c for c in clips if c.voice and c.split != "test"], plan.voice_windows, rng)
-        voice = run("voice", len(heard), map(windows.single, heard)) if heard else None
+        voice = run("voice", len(heard), windows.singles, heard) if heard else None
         comparison = {kind: compare(gate, chosen_on, hard, voice) for kind, gate in gates.items()}
         best = min(gates, key=lambda kind: comparison[kind]["cost"])
     has_speech = torch.from_numpy(calibration.speech)
@@ -130,7 +128,7 @@ def fit(
     edits = selection.build_edits(sae, scores, fitted, indices)
     loops = select(choosing or calibrating, "nonspeech", "choose")
     n = min(plan.strength_windows, len(loops))
-    full = run("full", n, windows.filled(loops, n, plan.seed + 2))
+    full = run("full", n, windows.filled, loops, n, plan.seed + 2)
     chosen, shares = strengths.choose(model, point, edits, full)
     return Artifact(
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -53,19 +54,23 @@ def train(
 ) -> SAE:
     """Train an SAE on the frames of the recorded windows.
 
-    ``checkpoint``: a folder that is written every 200 steps and continued from when it exists. The mean is set from
+    ``checkpoint``: a folder in which the state is kept every 200 steps, under a name made of everything it depends on,
+    activations included, and continued from where it is there. The mean is set from
     the data; the inference threshold is the running mean of the smallest activation that Batch-Top-K keeps
     (arXiv 2412.06410). Raises `FitError` where there are fewer frames than one batch.
     """
     rng = np.random.default_rng(training.seed)
     index = activations.frame_index(rng)
+    if checkpoint is not None:
+        depends = json.dumps([activations.digest(), asdict(config), asdict(training)])
+        checkpoint = checkpoint / hashlib.sha256(depends.encode()).hexdigest()[:20]
     if len(index) < training.batch:
         raise FitError(f"{len(index)} frames of audio are too few for an SAE; fit on at least a few minutes")
     sae = SAE(config, torch.Generator().manual_seed(training.seed))
     sae.mean.copy_(_gather(activations, index[rng.permutation(len(index))[:20_000]]).mean(dim=0))
     optimizer = torch.optim.Adam(sae.parameters(), lr=training.learning_rate, betas=(0.9, 0.999))
     idle = torch.zeros(config.n_latents)
-    start = _restore(checkpoint, sae, optimizer, idle, training) if checkpoint else 0
+    start = _restore(checkpoint, sae, optimizer, idle) if checkpoint else 0
     bar = tqdm(range(start, training.steps), initial=start, total=training.steps, desc="SAE", unit="step")
     for step in bar:
         for group in optimizer.param_groups:
@@ -79,7 +84,7 @@ def train(
             unexplained=f"{loss:.3f}", dead=int((idle > training.dead_after).sum()), refresh=False
         )
         if checkpoint and (step + 1) % SAVE_EVERY == 0:
-            _save(checkpoint, sae, optimizer, idle, step + 1, training)
+            _save(checkpoint, sae, optimizer, idle, step + 1)
     return sae.eval()
 
 
@@ -152,29 +157,24 @@ def _gather(activations: Activations, index: np.ndarray) -> Tensor:
     return torch.from_numpy(activations.hidden[rows[:, 0], rows[:, 1]]).float()
 
 
-def _save(
-    folder: Path, sae: SAE, optimizer: torch.optim.Adam, idle: Tensor, step: int, training: Training
-) -> None:
+def _save(folder: Path, sae: SAE, optimizer: torch.optim.Adam, idle: Tensor, step: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"sae.{k}": v for k, v in sae.state_dict().items()} | {"idle": idle}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{number}.{k}": v for k, v in state.items()}
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "state.tmp")
     os.replace(folder / "state.tmp", folder / f"step-{step}.safetensors")
-    (folder / "step.tmp").write_text(json.dumps({"step": step, **asdict(training)}))
+    (folder / "step.tmp").write_text(json.dumps({"step": step}))
     os.replace(folder / "step.tmp", folder / "step.json")
     for old in folder.glob("step-*.safetensors"):
         if old.name != f"step-{step}.safetensors":
             old.unlink()
 
 
-def _restore(folder: Path, sae: SAE, optimizer: torch.optim.Adam, idle: Tensor, training: Training) -> int:
+def _restore(folder: Path, sae: SAE, optimizer: torch.optim.Adam, idle: Tensor) -> int:
     if not (folder / "step.json").exists():
         return 0
-    saved = json.loads((folder / "step.json").read_text())
-    step = int(saved.pop("step"))
-    if saved != asdict(training):
-        return 0
+    step = int(json.loads((folder / "step.json").read_text())["step"])
     tensors = load_file(folder / f"step-{step}.safetensors")
     sae.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("sae.")})
     idle.copy_(tensors["idle"])

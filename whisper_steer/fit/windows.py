@@ -74,6 +74,11 @@ def single(clip: Clip) -> Window:
     return Window(_padded(samples), labels, clip.kind, "as recorded", frame_count(len(samples)))
 
 
+def singles(clips: list[Clip]) -> Iterator[Window]:
+    """`single` of each."""
+    return map(single, clips)
+
+
 def hard(speech: list[Clip], nonspeech: list[Clip], n: int, seed: int) -> Iterator[Window]:
     """Held-out speech, one clip a window: in noise at 0 and at -5 dB, and 30 dB quieter, in turn."""
     rng = np.random.default_rng(seed)
