@@ -14,7 +14,7 @@ from whisper_steer.artifact import Artifact
 from whisper_steer.cli import main
 from whisper_steer.gate import Gate
 from whisper_steer.methods import METHODS, Edits
-from whisper_steer.models import encoder_fingerprint
+from whisper_steer.models import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.sae import SAE, SAEConfig
 
 
@@ -45,6 +45,7 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
     return Artifact(
         name="by-hand",
         fingerprint=encoder_fingerprint(encoder),
+        fingerprint_bfloat16=bfloat16_fingerprint(encoder),
         hook_point=hook_point,
         edits=edits,
         gate=Gate(
@@ -61,6 +62,22 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
         },
         sae=sae,
     )
+
+
+def wrapped(encoder: Any, how: str) -> Any:
+    """An encoder as users wrap it. Its numbers stay the same."""
+    match how:
+        case "compile":
+            encoder = torch.compile(encoder, backend="eager")
+        case "compile in place":
+            encoder.compile(backend="eager")
+        case "compile blocks":
+            name = "blocks" if hasattr(encoder, "blocks") else "layers"
+            blocks = [torch.compile(block, backend="eager") for block in getattr(encoder, name)]
+            setattr(encoder, name, nn.ModuleList(blocks))
+        case "data parallel":
+            encoder = nn.DataParallel(encoder)
+    return encoder
 
 
 ALWAYS_OPEN, ALWAYS_SHUT = 1e9, -1e9

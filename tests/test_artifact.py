@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import whisper
 from helpers import make_artifact, run
 from safetensors.torch import load_file, save_file
 from whisper.model import Whisper
@@ -15,6 +16,7 @@ from whisper_steer import artifact as artifacts
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
 from whisper_steer.gate import Gate
+from whisper_steer.models import encoder_fingerprint
 
 
 @pytest.fixture
@@ -75,6 +77,27 @@ def test_saving_again_replaces_the_folder_whole(tiny_model: Whisper, folder: Pat
 def test_another_model_is_refused(folder: Path) -> None:
     with pytest.raises(FingerprintError, match=r"fitted on another encoder.*whisper-steer fit"):
         Artifact.load(folder).check("sha256:" + "0" * 64)
+
+
+def test_the_bfloat16_copy_of_its_model_is_no_other_model(
+    tiny_path: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path / "cache"))
+    rounded = encoder_fingerprint(whisper.load_model(str(tiny_path), device="cpu").bfloat16().encoder)
+    Artifact.load(folder).check(rounded)
+    (tmp_path / "cache" / "steering").mkdir(parents=True)
+    shutil.copytree(folder, tmp_path / "cache" / "steering" / "mine")
+    assert artifacts.find(rounded) == tmp_path / "cache" / "steering" / "mine"
+
+
+def test_a_card_of_before_bfloat16_still_loads(folder: Path) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    del card["fingerprint_bfloat16"]
+    (folder / "card.json").write_text(json.dumps(card))
+    loaded = Artifact.load(folder)
+    loaded.check(card["fingerprint"])
+    with pytest.raises(FingerprintError):
+        loaded.check("sha256:" + "0" * 64)
 
 
 @pytest.mark.parametrize("name", ["card.json", "steering.safetensors"])

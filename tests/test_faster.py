@@ -20,7 +20,7 @@ from whisper_steer.artifact import Artifact
 from whisper_steer.errors import ArtifactError, AudioError, FingerprintError, ModelError, UsageError
 from whisper_steer.faster import BatchedInferencePipeline, Segment, WhisperModel
 from whisper_steer.gate import Gate
-from whisper_steer.models import encoder_fingerprint
+from whisper_steer.models import encoder_fingerprint, load_model
 from whisper_steer.steered_ct2 import to_view
 
 DECODING: dict[str, Any] = {
@@ -217,6 +217,24 @@ def test_the_folder_is_recognised_and_its_encoder_read_back(tiny_ct2: Path, tiny
     assert ct2.fingerprint(tiny_ct2) == encoder_fingerprint(tiny_model.encoder)
     encoder, mel = ct2.load_encoder(tiny_ct2), torch.randn(1, 80, 3000)
     assert torch.equal(encoder(mel), tiny_model.encoder(mel))
+
+
+def test_a_folder_stored_in_bfloat16_is_recognised(
+    tiny_model: Whisper, tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, audio: np.ndarray
+) -> None:
+    from whisper_steer.formats import ct2
+
+    monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path))
+    ct2.save_ct2(tiny_model, tmp_path / "bf16", quantization="bfloat16")
+    rounded = load_model(tiny_path, "cpu").bfloat16()
+    assert ct2.fingerprint(tmp_path / "bf16") == encoder_fingerprint(rounded.encoder)
+    encoder, mel = ct2.load_encoder(tmp_path / "bf16"), torch.randn(1, 80, 3000)
+    assert torch.equal(encoder(mel), rounded.float().encoder(mel))
+    for point in POINTS:
+        artifact = artifact_for(tiny_model.encoder, threshold=ALWAYS_OPEN, hook_point=point)
+        artifact.save(tmp_path / "steering" / "mine")
+        model = WhisperModel(tmp_path / "bf16", device="cpu", compute_type="float32")
+        assert list(model.transcribe(audio[:16000], **DECODING)[0]) == []
 
 
 def test_arrays_are_checked_before_they_are_transcribed(tiny_ct2: Path, tiny_model: Whisper) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
+from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact, wrapped
 from whisper.model import Whisper
 
 import whisper_steer
@@ -172,6 +173,48 @@ def test_temperature_fallback_leaves_silence_alone(model: Any, tiny_model: Whisp
         )
     assert _text(found[0]) == [] and _text(found[1]) == []
     assert len(handle.decisions) == 2
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_bfloat16_copy_is_recognised_and_judged_alike(
+    tiny_model: Whisper, mel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    from whisper_steer.formats.hf import build_hf
+
+    monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path))
+    artifact = artifact_for(tiny_model, ALWAYS_OPEN, point)
+    artifact.save(tmp_path / "steering" / "mine")
+    _, expected = Steering(artifact).encode(tiny_model.encoder, mel)
+    model = build_hf(tiny_model).to(torch.bfloat16)
+    with whisper_steer.attach(model) as handle:
+        found = model.generate(mel.bfloat16(), max_new_tokens=4)
+    assert [d.evidence for d in handle.decisions] == pytest.approx([d.evidence for d in expected], abs=0.1)
+    assert _text(found[0]) == _text(found[1]) == []
+
+
+@pytest.mark.parametrize("wrap", ["compile", "compile in place", "whole"])
+def test_a_compiled_model_is_steered_until_the_handle_is_removed(
+    tiny_model: Whisper, mel: Any, wrap: str
+) -> None:
+    from whisper_steer.formats.hf import build_hf
+
+    model = build_hf(tiny_model)
+    encoder = model.model.encoder
+    if wrap == "whole":
+        model = torch.compile(model, backend="eager")
+    else:
+        model.model.encoder = wrapped(encoder, wrap)
+    expected = model.generate(mel, max_new_tokens=4)  # compiled now, before the hook comes
+    before = model.model.encoder, encoder._compiled_call_impl
+    for point in POINTS[1:]:
+        handle = whisper_steer.attach(model, Steering(artifact_for(tiny_model, ALWAYS_OPEN, point)))
+        found = model.generate(mel, max_new_tokens=4)
+        assert _text(found[0]) == _text(found[1]) == []
+        assert [d.action for d in handle.decisions] == ["skipped", "skipped"]
+        handle.remove()
+        handle.remove()
+        assert (model.model.encoder, encoder._compiled_call_impl) == before
+        assert torch.equal(model.generate(mel, max_new_tokens=4), expected)
 
 
 def test_removal_leaves_the_model_as_it_was(model: Any, tiny_model: Whisper, mel: Any) -> None:

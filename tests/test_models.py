@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 import whisper
+from helpers import wrapped
 from whisper.model import ModelDimensions, Whisper
 
 from whisper_steer import weights
+from whisper_steer.artifact import Artifact, find, resolve
 from whisper_steer.checkpoints import available_models
 from whisper_steer.errors import ModelError, UsageError, WhisperSteerError
-from whisper_steer.models import encoder_fingerprint, load_model
+from whisper_steer.models import bfloat16_fingerprint, encoder_fingerprint, load_model
 
 leaves_files_open = pytest.mark.filterwarnings(
     "ignore::ResourceWarning"
@@ -166,6 +168,35 @@ def test_fingerprint_is_the_same_in_fp16_and_fp32(tiny_path: Path) -> None:
     in_fp32 = encoder_fingerprint(model.encoder)
     assert next(model.encoder.parameters()).dtype == torch.float32
     assert encoder_fingerprint(model.half().encoder) == in_fp32
+
+
+def test_a_bfloat16_copy_is_told_beforehand(tiny_path: Path) -> None:
+    """By the card of an artifact that was fitted on the checkpoint as it came."""
+    model = load_model(tiny_path, device="cpu")
+    told = bfloat16_fingerprint(model.encoder)
+    assert told != encoder_fingerprint(model.encoder)
+    for copy in (model.bfloat16(), model.float(), model.half()):
+        assert encoder_fingerprint(copy.encoder) == told == bfloat16_fingerprint(copy.encoder)
+    state = torch.load(tiny_path, weights_only=True)["model_state_dict"]
+    assert by_hand({name: weight.bfloat16().half() for name, weight in state.items()}) == told
+
+
+@pytest.mark.parametrize("shipped", ["tiny.en", "base"])
+def test_shipped_cards_tell_another_fingerprint_for_bfloat16(shipped: str) -> None:
+    artifact = Artifact.load(resolve(shipped))
+    assert artifact.fingerprint_bfloat16 not in (None, artifact.fingerprint)
+    assert find(artifact.fingerprint) == find(artifact.fingerprint_bfloat16) == artifact.path
+
+
+@pytest.mark.parametrize("wrap", ["compile", "compile in place", "compile blocks", "data parallel"])
+def test_fingerprint_is_that_of_the_module_inside(tiny_path: Path, wrap: str) -> None:
+    model = load_model(tiny_path, device="cpu")
+    before = encoder_fingerprint(model.encoder), bfloat16_fingerprint(model.encoder)
+    model.encoder = wrapped(model.encoder, wrap)
+    assert (encoder_fingerprint(model.encoder), bfloat16_fingerprint(model.encoder)) == before
+    with torch.no_grad():
+        next(model.encoder.parameters()).add_(1.0)
+    assert encoder_fingerprint(model.encoder) != before[0]
 
 
 def test_fingerprint_sees_the_encoder_alone_and_every_weight_of_it(tiny_path: Path) -> None:

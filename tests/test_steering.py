@@ -1,8 +1,11 @@
 """If these fail, speech is edited although the gate is shut, or non-speech is left as it was."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
+import whisper
+from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact, wrapped
 from whisper.model import Whisper
 
 from whisper_steer.errors import UsageError
@@ -86,6 +89,29 @@ def test_ungated_steers_speech_too(tiny_model: Whisper, mels: torch.Tensor) -> N
     artifact = make_artifact(tiny_model.encoder, threshold=ALWAYS_SHUT)
     _, decisions = Steering(artifact, mode="steer", gated=False).encode(tiny_model.encoder, mels)
     assert [d.action for d in decisions] == ["steered"] * 3
+
+
+@pytest.mark.parametrize("wrap", ["compile", "compile in place", "compile blocks", "data parallel"])
+@pytest.mark.parametrize("point", ["blocks.0", "blocks.1", "ln_post"])
+@torch.no_grad()
+def test_a_compiled_encoder_is_judged_and_edited_too(
+    tiny_path: Path, mels: torch.Tensor, wrap: str, point: str
+) -> None:
+    """Code that was compiled before the hook came does not call it."""
+    encoder = whisper.load_model(str(tiny_path), device="cpu").encoder
+    artifact = make_artifact(encoder, threshold=ALWAYS_OPEN, hook_point=point)
+    steering = Steering(artifact, mode="steer", method="mean-difference")
+    expected, judged = steering.encode(encoder, mels)
+    stock = encoder(mels)
+    encoder = wrapped(encoder, wrap)
+    assert torch.equal(encoder(mels), stock)  # compiled now, before the hook comes
+    features, decisions = steering.encode(encoder, mels)
+    assert decisions == judged
+    assert torch.equal(features, expected)
+    assert not torch.allclose(features, stock)
+    shut = Steering(make_artifact(encoder, threshold=ALWAYS_SHUT, hook_point=point))
+    assert torch.equal(shut.encode(encoder, mels)[0], stock)
+    assert torch.equal(encoder(mels), stock)
 
 
 def test_unknown_options_are_usage_errors(tiny_model: Whisper) -> None:

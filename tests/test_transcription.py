@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import whisper
-from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
+from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact, wrapped
 from whisper.model import Whisper
 
 import whisper_steer
@@ -154,6 +154,28 @@ def test_steered_windows_may_come_out_empty_although_stock_forbids_it(
         assert shut.decode(mel, options).tokens != []
     finally:
         handle.remove()
+
+
+@pytest.mark.parametrize("wrap", ["compile", "compile in place", "data parallel"])
+def test_a_model_with_a_compiled_encoder_finds_its_steering(
+    tiny_path: Path,
+    tiny_model: Whisper,
+    audio: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrap: str,
+) -> None:
+    monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path))
+    for point in ("blocks.1", "ln_post"):
+        artifact = make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN, hook_point=point)
+        artifact.save(tmp_path / "steering" / "mine")
+        expected = whisper_steer.transcribe(tiny_model, audio, **OPTIONS)
+        model = whisper.load_model(str(tiny_path), device="cpu")
+        model.encoder = wrapped(model.encoder, wrap)
+        whisper.transcribe(model, audio, **OPTIONS)  # compiled now, before the hook comes
+        found = whisper_steer.transcribe(model, audio, **OPTIONS)
+        assert found == expected
+        assert [w["action"] for w in found["steering"]["windows"]] == ["skipped"] * 3
 
 
 def test_the_model_is_not_changed(tiny_model: Whisper, audio: np.ndarray) -> None:

@@ -36,6 +36,8 @@ class Artifact:
     name: str
     fingerprint: str
     """of the encoder it was fitted on, see `whisper_steer.models.encoder_fingerprint`"""
+    fingerprint_bfloat16: str | None = field(default=None, kw_only=True)
+    """of the same encoder in bfloat16; artifacts of earlier versions do not know it"""
     hook_point: str
     """see `whisper_steer.hooks`"""
     edits: Edits
@@ -53,7 +55,7 @@ class Artifact:
 
     def check(self, fingerprint: str) -> None:
         """Raise `FingerprintError` unless the artifact was fitted on that encoder."""
-        if fingerprint != self.fingerprint:
+        if fingerprint not in (self.fingerprint, self.fingerprint_bfloat16):
             raise FingerprintError(
                 f"artifact {self.name!r} was fitted on another encoder ({self.fingerprint[:19]}..., "
                 f"this one is {fingerprint[:19]}...); fit one with: whisper-steer fit MODEL"
@@ -90,6 +92,7 @@ class Artifact:
             "schema": SCHEMA,
             "name": self.name,
             "fingerprint": self.fingerprint,
+            "fingerprint_bfloat16": self.fingerprint_bfloat16,
             "hook_point": self.hook_point,
             "gate": {
                 "kind": self.gate.kind,
@@ -126,6 +129,7 @@ class Artifact:
         return cls(
             name=card.pop("name"),
             fingerprint=card.pop("fingerprint"),
+            fingerprint_bfloat16=card.pop("fingerprint_bfloat16", None),
             hook_point=card.pop("hook_point"),
             strengths=card.pop("strengths"),
             info=card,
@@ -176,7 +180,8 @@ def find(fingerprint: str) -> Path | None:
         for folder in sorted(card.parent for card in root.glob(f"*/{CARD}")):
             try:
                 card = read_card(folder)
-                if (card.get("schema"), card.get("fingerprint")) == (SCHEMA, fingerprint):
+                known = (card.get("fingerprint"), card.get("fingerprint_bfloat16"))
+                if card.get("schema") == SCHEMA and fingerprint in known:
                     if root != shipped_folder():
                         Artifact.load(folder)
                     return folder

@@ -3,6 +3,9 @@
 A hook point is named as in openai-whisper's encoder: ``"blocks.2"`` is the output of encoder block 2 (counted
 from 0, the residual stream after its MLP), ``"ln_post"`` is the encoder's final, normalised output. The same names
 work on the encoder of ``transformers`` (``layers.2`` and ``layer_norm`` there).
+
+What `torch.compile` made of an encoder does not call hooks that came later. So a hooked encoder is run as it was before
+it was compiled or spread over devices, see `unwrap` and `run`.
 """
 
 from __future__ import annotations
@@ -33,6 +36,21 @@ class HookHandle:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """What is inside the wrappers of ``torch.compile`` and ``DataParallel``, or the module itself."""
+    while len(inner := dict(module.named_children())) == 1 and inner.keys() <= {"_orig_mod", "module"}:
+        (module,) = inner.values()
+    return module
+
+
+def run(encoder: nn.Module, mel: Tensor) -> Tensor:
+    """``encoder(mel)`` of the module inside, in which hooks are called, also where it was compiled in place."""
+    encoder = unwrap(encoder)
+    compiled = getattr(encoder, "_compiled_call_impl", None) is not None
+    features: Tensor = encoder._call_impl(mel) if compiled else encoder(mel)
+    return features
 
 
 def hook_points(encoder: nn.Module) -> list[str]:
@@ -83,11 +101,12 @@ def read_activations(encoder: nn.Module, mel: Tensor, points: list[str]) -> dict
         return read
 
     with hooked(encoder, *((point, reader(point)) for point in points)):
-        encoder(mel)
+        run(encoder, mel)
     return found
 
 
 def _blocks(encoder: nn.Module) -> nn.ModuleList:
+    encoder = unwrap(encoder)
     blocks = getattr(encoder, "blocks", None) or getattr(encoder, "layers", None)
     if not isinstance(blocks, nn.ModuleList):
         raise UsageError(
@@ -97,7 +116,7 @@ def _blocks(encoder: nn.Module) -> nn.ModuleList:
 
 
 def _module_at(encoder: nn.Module, point: str) -> nn.Module:
-    blocks = _blocks(encoder)
+    blocks, encoder = _blocks(encoder), unwrap(encoder)
     if point == "ln_post":
         module: nn.Module = encoder.ln_post if hasattr(encoder, "ln_post") else encoder.layer_norm  # type: ignore[assignment]
         return module

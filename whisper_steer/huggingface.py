@@ -8,7 +8,8 @@ a window without speech; where a whole batch has none, no more than that. Langua
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from whisper_steer import hooks
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.formats.hf import import_transformers
 from whisper_steer.formats.names import encoder_from_hf
-from whisper_steer.models import weights_fingerprint
+from whisper_steer.models import encoder_weights, weights_fingerprint
 from whisper_steer.steering import Decision, Mode, Steering
 
 if TYPE_CHECKING:
@@ -42,18 +43,20 @@ def attach(
 
     steering: "auto" finds the artifact by the encoder's fingerprint, else an artifact's folder or name, or a
     `Steering`; mode, method, max_suppressed_speech: as for `Steering`. Returns a handle with ``decisions`` and
-    ``remove()``, also a context manager. One steering at a time sits on a model. What ``generate`` writes into a window
+    ``remove()``, also a context manager. One steering at a time sits on a model. A compiled encoder runs as it was
+    before, until it is removed, because compiled code does not call hooks. What ``generate`` writes into a window
     with speech stays whole: segments away from it are not dropped here.
 
     Raises `ArtifactError` (none for this model), `FingerprintError`, `MissingPackageError`, `UsageError`.
     """
     import_transformers()
-    encoder = getattr(getattr(model, "model", None), "encoder", None)
-    if encoder is None or not hasattr(model, "generate"):
+    whole: Any = hooks.unwrap(model) if isinstance(model, nn.Module) else model
+    encoder = getattr(getattr(whole, "model", None), "encoder", None)
+    if encoder is None or not hasattr(whole, "generate"):
         raise UsageError(
             f"{type(model).__name__} cannot be steered: pass a WhisperForConditionalGeneration, or pipe.model"
         )
-    if "generate" in vars(model):
+    if "generate" in vars(whole):
         raise UsageError("this model is steered already: remove the first handle")
     if not isinstance(steering, Steering):
         steering = _load(encoder, steering, mode, method, max_suppressed_speech)
@@ -62,13 +65,13 @@ def attach(
             "give mode, method and max_suppressed_speech to Steering(...) or to attach, not to both"
         )
     steering.artifact.check(hf_fingerprint(encoder))
-    return Attached(model, encoder, steering)
+    return Attached(whole, encoder, steering)
 
 
 def hf_fingerprint(encoder: nn.Module) -> str:
     """`whisper_steer.models.encoder_fingerprint` on transformers: the same weights, the same string."""
     hooks.hook_points(encoder)  # refuses what is no Whisper encoder
-    return weights_fingerprint(encoder_from_hf(dict(encoder.named_parameters())))
+    return weights_fingerprint(encoder_from_hf(encoder_weights(encoder)))
 
 
 class Attached:
@@ -82,13 +85,15 @@ class Attached:
         """of the last pass of the encoder"""
         self._model = model
         self._paused = steering.mode == "off"
-        self._hook = hooks.attach(encoder, steering.artifact.hook_point, self._edit)
+        self._undo = ExitStack()
+        self._undo.enter_context(_uncompiled(model.model))
+        self._undo.enter_context(hooks.attach(encoder, steering.artifact.hook_point, self._edit))
         model.generate = self._generate(model.generate)
         model.detect_language = self._unsteered(model.detect_language)
 
     def remove(self) -> None:
         """Leave the model as it was. May be called more than once."""
-        self._hook.remove()
+        self._undo.close()
         for name in ("generate", "detect_language"):
             vars(self._model).pop(name, None)
 
@@ -133,6 +138,19 @@ class Attached:
                 self._paused = before
 
         return paused
+
+
+@contextmanager
+def _uncompiled(owner: Any) -> Iterator[None]:
+    """Have ``owner.encoder`` run as it was before it was compiled or spread over devices."""
+    wrapped, owner.encoder = owner.encoder, hooks.unwrap(owner.encoder)
+    inner = owner.encoder
+    compiled, inner._compiled_call_impl = inner._compiled_call_impl, None
+    try:
+        yield
+    finally:
+        inner._compiled_call_impl = compiled
+        owner.encoder = wrapped
 
 
 def _window_processor(attached: Attached, eot: int, banned: list[int]) -> Any:

@@ -21,6 +21,7 @@ from whisper.model import Whisper
 
 from whisper_steer import checkpoints
 from whisper_steer.errors import ModelError, UsageError
+from whisper_steer.hooks import unwrap
 
 MEL_BINS = (80, 128)
 AUDIO_FRAMES = 1500
@@ -68,16 +69,26 @@ def load_model(
 def encoder_fingerprint(encoder: nn.Module) -> str:
     """What identifies an encoder: SHA-256 over its weights in fp16, as ``"sha256:<64 hex digits>"``.
 
-    The same for fp16 and fp32 copies of one checkpoint. Takes an openai-whisper ``AudioEncoder``. Buffers are
-    left out: the sinusoidal positions are a buffer there but a parameter in transformers, and equal in all
-    models of one width. Remembered until a weight is replaced or written in place (other than through
-    ``.data``), as the large encoders take seconds.
+    The same for fp16 and fp32 copies of one checkpoint; a bfloat16 copy has another, see `bfloat16_fingerprint`.
+    Takes an openai-whisper ``AudioEncoder``, also compiled. Buffers are left out: the sinusoidal positions are a
+    buffer there but a parameter in transformers, and equal in all models of one width. Remembered until a weight is
+    replaced or written in place (other than through ``.data``), as the large encoders take seconds.
     """
-    weights = dict(encoder.named_parameters())
+    encoder, weights = unwrap(encoder), encoder_weights(encoder)
     state = tuple((w.data_ptr(), w.dtype, 0 if w.is_inference() else w._version) for w in weights.values())
     if encoder not in _fingerprints or _fingerprints[encoder][0] != state:
         _fingerprints[encoder] = (state, weights_fingerprint(weights))
     return _fingerprints[encoder][1]
+
+
+def bfloat16_fingerprint(encoder: nn.Module) -> str:
+    """The `encoder_fingerprint` that the encoder has once its weights are rounded to bfloat16."""
+    return weights_fingerprint({k: w.detach().bfloat16() for k, w in encoder_weights(encoder).items()})
+
+
+def encoder_weights(encoder: nn.Module) -> dict[str, Tensor]:
+    """Its parameters under their own names, without what `torch.compile` puts before them."""
+    return {k.replace("_orig_mod.", ""): weight for k, weight in unwrap(encoder).named_parameters()}
 
 
 def weights_fingerprint(weights: Mapping[str, Tensor]) -> str:

@@ -17,7 +17,7 @@ from whisper.audio import TOKENS_PER_SECOND
 from whisper_steer import gate as gates
 from whisper_steer.artifact import Artifact, resolve
 from whisper_steer.errors import UsageError
-from whisper_steer.hooks import hooked
+from whisper_steer.hooks import hooked, run
 from whisper_steer.methods import get_method
 
 Mode = Literal["skip", "steer", "off"]
@@ -111,11 +111,16 @@ class Steering:
     def encode(self, encoder: nn.Module, mel: Tensor) -> tuple[Tensor, list[Decision]]:
         """Log-mel windows (batch, mels, 3000) -> features (batch, 1500, state) and one `Decision` a window.
 
-        Features of a window left untouched equal the encoder's own, to the bit.
+        Features of a window left untouched equal the encoder's own, to the bit. At ``ln_post``, which is what the
+        encoder puts out, no hook is needed: a compiled encoder runs compiled.
         """
+        if self.artifact.hook_point == "ln_post":
+            features = encoder(mel)
+            edited, decisions = self.edit(features)
+            return features if edited is None else edited, decisions
         edit = WindowEdit(self)
         with hooked(encoder, (self.artifact.hook_point, edit)):
-            features = encoder(mel)
+            features = run(encoder, mel)
         return features, edit.decisions
 
     def edit(self, hidden: Tensor) -> tuple[Tensor | None, list[Decision]]:

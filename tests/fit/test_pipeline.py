@@ -17,7 +17,7 @@ from whisper_steer.fit.fit_gate import fit_gates, window_scores, with_context
 from whisper_steer.fit.pipeline import Plan, compare, fit, held_out
 from whisper_steer.fit.train_sae import Training
 from whisper_steer.gate import Gate
-from whisper_steer.models import encoder_fingerprint
+from whisper_steer.models import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.sae import Latents
 from whisper_steer.steering import Steering
 
@@ -67,6 +67,7 @@ def test_an_artifact_comes_out_whole(tiny_model: Whisper, clips: list[Clip], tmp
     artifact = fit(tiny_model, clips, tmp_path / "work", name="tiny", plan=PLAN)
     loaded = Artifact.load(artifact.save(tmp_path / "artifact"))
     loaded.check(encoder_fingerprint(tiny_model.encoder))
+    loaded.check(bfloat16_fingerprint(tiny_model.encoder))
     assert loaded.hook_point == "ln_post"
     assert len(loaded.speech_scores) == 4
     assert loaded.gate.kind == min(loaded.info["gates_compared"].items(), key=lambda row: row[1]["cost"])[0]

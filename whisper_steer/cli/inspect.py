@@ -18,6 +18,7 @@ KNOWN = {
     "schema",
     "name",
     "fingerprint",
+    "fingerprint_bfloat16",
     "hook_point",
     "gate",
     "strengths",

@@ -21,7 +21,7 @@ from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
 from whisper_steer.fit.windows import Window
 from whisper_steer.gate import Gate, smallest_promise
-from whisper_steer.models import encoder_fingerprint
+from whisper_steer.models import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.sae import SAEConfig
 
 DEFAULT_HOOK_POINT = "ln_post"
@@ -133,6 +133,7 @@ def fit(
     return Artifact(
         name=name,
         fingerprint=encoder_fingerprint(encoder),
+        fingerprint_bfloat16=bfloat16_fingerprint(encoder),
         hook_point=point,
         edits=edits,
         gate=gates[best],

@@ -33,8 +33,11 @@ DTYPES: dict[int, np.dtype[Any]] = {
     2: np.dtype("<i2"),
     3: np.dtype("<i4"),
     4: np.dtype("<f2"),
+    5: np.dtype("<u2"),
 }
-"""by CTranslate2's type numbers; 5 is bfloat16, which NumPy does not have"""
+"""by CTranslate2's type numbers"""
+BFLOAT16 = 5
+"""which NumPy does not have: it is the upper half of a float32"""
 
 _BLOCK = {
     "self_attention/layer_norm": ("attn_ln",),
@@ -131,7 +134,10 @@ def fingerprint(folder: str | Path) -> str:
 
 
 def read_weights(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """All weights under OpenAI's names, as stored, and the number of heads of "encoder" and "decoder"."""
+    """All weights under OpenAI's names and the number of heads of "encoder" and "decoder".
+
+    Weights are as stored, of bfloat16 the same numbers in float32.
+    """
     path = Path(folder) / "model.bin"
     if not path.is_file():
         raise ModelError(
@@ -193,7 +199,8 @@ def _variables(path: Path) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         if at + size > len(data):
             raise ValueError("it ends too early")
         if dtype := DTYPES.get(kind):
-            yield name, np.frombuffer(data, dtype, size // dtype.itemsize, at).reshape(shape)
+            value = np.frombuffer(data, dtype, size // dtype.itemsize, at).reshape(shape)
+            yield name, (value.astype("<u4") << 16).view("<f4") if kind == BFLOAT16 else value
         at += size
 
 
