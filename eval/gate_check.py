@@ -21,7 +21,7 @@ from whisper.audio import N_SAMPLES
 from whisper.model import AudioEncoder
 
 from whisper_steer.artifact import find, resolve
-from whisper_steer.errors import ArtifactError, AudioError
+from whisper_steer.errors import ArtifactError, AudioError, DataError, UsageError
 from whisper_steer.fit.activations import log_mel
 from whisper_steer.fit.clips import Clip, from_manifest
 from whisper_steer.fit.degrade import mix
@@ -34,7 +34,8 @@ from .intervals import wilson
 
 SYSTEMS = {"gate": "gate", "silero": "Silero VAD", "firered": "FireRedVAD"}
 """what judges a clip, and how the table calls it"""
-HARD = ("10 dB", "0 dB", "-5 dB", "-30 dB level")
+SNR = (10, 0, -5)
+"""dB, of the speech in noise"""
 
 
 @click.command(name="check-gate")
@@ -58,6 +59,9 @@ def check_gate(
 ) -> None:
     """Judge the clips of a manifest by the gate of MODEL's steering, by Silero VAD, and by FireRedVAD where it is
     installed."""
+    clips = _clips(manifest, split)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     encoder = load_model(model).encoder
     fingerprint = encoder_fingerprint(encoder)
     path = find(fingerprint) if steering == "auto" else resolve(steering)
@@ -65,13 +69,26 @@ def check_gate(
         raise ArtifactError(f"no steering ships for {model}; make one with: whisper-steer fit {model}")
     chosen = Steering(path, max_suppressed_speech=max_suppressed_speech)
     chosen.artifact.check(fingerprint)
-    clips = [c for c in from_manifest(manifest) if c.split == split]
     judged = list(judge(encoder, chosen, clips, hard, seed))
+    if not judged:
+        raise DataError(f"none of the {len(clips)} clips could be read; check the paths in {manifest}")
     if out is not None:
         scratch = out.with_name(f".{out.name}.tmp")
         scratch.write_text(json.dumps({"steering": chosen.describe(), "clips": judged}))
         os.replace(scratch, out)
     click.echo(table(judged, chosen.threshold))
+
+
+def _clips(manifest: Path, split: str) -> list[Clip]:
+    """The clips to judge. Raises `DataError` where the manifest has none, `UsageError` where the split has none."""
+    clips = from_manifest(manifest)
+    if not clips:
+        raise DataError(f"{manifest} holds no clips; it needs one JSON object a line")
+    chosen = [clip for clip in clips if clip.split == split]
+    if not chosen:
+        there = ", ".join(sorted({clip.split for clip in clips}))
+        raise UsageError(f"{manifest} has no clips in split {split!r}, only in {there}; choose with --split")
+    return chosen
 
 
 def judge(
@@ -102,29 +119,34 @@ def judge(
 
 
 def conditions(clips: list[Clip], hard: int, seed: int) -> Iterator[tuple[str, Clip, Any]]:
-    """Every clip as recorded; then a sample of the speech in noise of the same split, and 30 dB quieter."""
+    """Every clip as recorded; then a sample of the speech in noise of the same split, where there is any, and 30 dB
+    quieter."""
     rng = np.random.default_rng(seed)
     for clip in clips:
         yield "as recorded", clip, clip.samples
     speech = [c for c in clips if c.kind == "speech"]
     noise = [c for c in clips if c.kind == "nonspeech" and not c.voice]
     chosen = [speech[i] for i in rng.permutation(len(speech))[:hard]]
-    for condition in HARD:
+    for snr in SNR if noise else ():
         for clip in chosen:
-            background = noise[int(rng.integers(len(noise)))] if noise else None
-            yield condition, clip, _degraded(clip, background, condition, int(rng.integers(2**31)))
+            background = noise[int(rng.integers(len(noise)))]
+            yield f"{snr} dB", clip, _noisy(clip, background, snr, int(rng.integers(2**31)))
+    for clip in chosen:
+        yield "-30 dB level", clip, _quiet(clip)
 
 
-def _degraded(clip: Clip, noise: Clip | None, condition: str, seed: int) -> Any:
+def _quiet(clip: Clip) -> Any:
+    return lambda: clip.samples()[:N_SAMPLES] * np.float32(10 ** (-30 / 20))
+
+
+def _noisy(clip: Clip, noise: Clip, snr: float, seed: int) -> Any:
     def make() -> np.ndarray:
         speech = clip.samples()[:N_SAMPLES]
-        if condition.endswith("level") or noise is None:
-            return speech * np.float32(10 ** (-30 / 20))
         background = noise.samples()
         start = int(np.random.default_rng(seed).integers(max(1, len(background))))
         background = np.resize(np.roll(background, -start), len(speech))
         labels = np.where(spoken_frames(speech), 1, 0).astype(np.int8)
-        return mix(speech, background, float(condition.split()[0]), labels)
+        return mix(speech, background, snr, labels)
 
     return make
 

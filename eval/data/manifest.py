@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from whisper_steer.errors import DataError
-from whisper_steer.manifest import read_manifest
+from whisper_steer.manifest import one_of, read_manifest
 
 from ..clips import Clip, from_file
 from ..normalize import choose_normalizer
 from .layout import audio_files, duration, loader, split_of
 
+KINDS, SPLITS = ("speech", "nonspeech"), ("fit", "choose", "test")
 UNVERIFIED_TRANSCRIPTS = frozenset({"picovoice-wake-words", "picovoice-barista"})
 """data sets whose ``text`` nobody checked: no WER on them, but false suppression and identical tokens count"""
 
@@ -31,9 +32,9 @@ def manifest(path: Path) -> list[Clip]:
         return from_file(
             path.parent / row["path"],
             id=row["path"],
-            kind=row["kind"],
+            kind=one_of(row, "kind", KINDS),
             dataset=row["dataset"],
-            split=row["split"],
+            split=one_of(row, "split", SPLITS),
             group=f"{row['dataset']}-{row['path'] if group == '?' else group}",
             seconds=float(row["seconds"]),
             text=text if row["kind"] == "speech" else None,

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
 from statsmodels.stats.proportion import proportion_confint
 from whisper.model import Whisper
@@ -54,6 +55,55 @@ def test_shares_and_intervals_are_those_of_the_clips(
     assert len(rows) == 5 + 4 * 2  # the broken file is told and left out
     assert {r["condition"] for r in rows} == {"as recorded", "10 dB", "0 dB", "-5 dB", "-30 dB level"}
     assert "broken.wav" in result.output
+
+
+def check(manifest: Path, model: Whisper, path: Path, *more: str) -> Result:
+    folder = make_artifact(model.encoder, threshold=0.0).save(manifest.parent / "artifact")
+    arguments = ["check-gate", str(path), "--manifest", str(manifest), "--steering", str(folder), *more]
+    return CliRunner().invoke(main, arguments)
+
+
+def test_a_condition_that_cannot_be_made_has_no_row(
+    tiny_model: Whisper, tiny_path: Path, manifest: Path
+) -> None:
+    """Without non-speech there is no noise to add: a row "-5 dB" would be of clean speech."""
+    speech = [line for line in manifest.read_text().splitlines() if '"speech"' in line]
+    manifest.write_text("\n".join(speech))
+    result = check(manifest, tiny_model, tiny_path)
+    assert result.exit_code == 0, result.output
+    rows = [line for line in result.output.splitlines() if line.startswith("| speech | all | ")]
+    assert [row.split(" | ")[2] for row in rows] == ["as recorded", "-30 dB level"]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "says"),
+    [
+        (lambda _: [], [], "holds no clips"),
+        (
+            lambda rows: [*rows[:2], {**rows[2], "kind": "Speech"}],
+            [],
+            "line 3: kind 'Speech' is none of speech, ",
+        ),
+        (
+            lambda rows: [{**rows[0], "split": "tset"}],
+            [],
+            "line 1: split 'tset' is none of fit, choose, test",
+        ),
+        (lambda rows: [{**rows[0], "split": ["test"]}], [], "line 1: split ['test'] is none of"),
+        (lambda rows: rows, ["--split", "tset"], "no clips in split 'tset', only in test"),
+        (lambda rows: rows[-1:], [], "none of the 1 clips could be read"),
+    ],
+)
+def test_nothing_to_judge_is_an_error(
+    tiny_model: Whisper, tiny_path: Path, manifest: Path, change: Any, options: list[str], says: str
+) -> None:
+    """Not an empty table and exit code 0, with which a script goes on."""
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in change(rows)))
+    result = check(manifest, tiny_model, tiny_path, *options)
+    assert result.exit_code in (1, 2)
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith("Error: ") and says in error
 
 
 def test_no_artifact_names_the_remedy(

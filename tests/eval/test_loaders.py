@@ -136,6 +136,10 @@ def test_a_manifest_reads_and_its_errors_name_the_line(tmp_path: Path) -> None:
     path.write_text(json.dumps(row) + "\n{broken\n")
     with pytest.raises(DataError, match="line 2"):
         load(f"manifest:{path}")
+    for field, known in (("kind", "speech, nonspeech"), ("split", "fit, choose, test")):
+        path.write_text("".join(json.dumps(r) + "\n" for r in (row, {**row, field: "Speech"})))
+        with pytest.raises(DataError, match=f"line 2: {field} 'Speech' is none of {known}"):
+            load(f"manifest:{path}")
 
 
 def test_unknown_kinds_list_the_known() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from whisper_steer.audio import load_audio
 from whisper_steer.errors import DataError
-from whisper_steer.manifest import read_manifest
+from whisper_steer.manifest import one_of, read_manifest
 
 Kind = Literal["speech", "nonspeech"]
 Split = Literal["fit", "choose", "test"]
@@ -59,8 +59,12 @@ def from_manifest(path: Path) -> list[Clip]:
     def build(row: dict[str, Any]) -> Clip:
         group = row.get("group") or "?"
         return Clip(
-            kind=row["kind"],
-            split=row.get("split") or split_of(group if group != "?" else row["path"]),
+            kind=one_of(row, "kind", get_args(Kind)),
+            split=(
+                one_of(row, "split", get_args(Split))
+                if row.get("split")
+                else split_of(group if group != "?" else row["path"])
+            ),
             group=f"{row.get('dataset', '')}/{group if group != '?' else row['path']}",
             source=path.parent / row["path"],
             dataset=row.get("dataset", ""),
