@@ -24,7 +24,7 @@ from whisper_steer import baking
 from whisper_steer.export import load_exported, log_mel
 from whisper_steer.fit.clips import Clip, from_manifest, from_pack
 from whisper_steer.fit.train_sae import batch_top_k
-from whisper_steer.formats.ct2 import save_ct2
+from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.hooks import hooked
 from whisper_steer.models import load_model
 from whisper_steer.sae import SAE, SAEConfig

@@ -17,12 +17,12 @@ from torch import nn
 from whisper_steer import artifact as artifacts
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import WhisperSteerError
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.fit.clips import from_folder, from_pack
 from whisper_steer.fit.conv_gate import CONV_STEPS, HIDDEN
 from whisper_steer.fit.selection import EDIT_LATENTS, GATE_LATENTS
 from whisper_steer.gate import Gate
 from whisper_steer.methods import METHODS, Edits
-from whisper_steer.models import encoder_fingerprint
 from whisper_steer.sae import Latents
 from whisper_steer.steering import Steering
 

@@ -22,11 +22,12 @@ from whisper.model import AudioEncoder
 
 from whisper_steer.artifact import find, resolve
 from whisper_steer.errors import ArtifactError, AudioError, DataError, UsageError
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.fit.activations import log_mel
 from whisper_steer.fit.clips import Clip, from_manifest
 from whisper_steer.fit.degrade import mix
 from whisper_steer.fit.labels import spoken_frames
-from whisper_steer.models import encoder_fingerprint, load_model
+from whisper_steer.models import load_model
 from whisper_steer.steering import Steering
 
 from . import vads

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from whisper_steer import artifact as artifacts
 from whisper_steer.errors import UsageError, WhisperSteerError
-from whisper_steer.models import encoder_fingerprint, load_model
+from whisper_steer.fingerprint import encoder_fingerprint
+from whisper_steer.models import load_model
 
 from . import conditions
 from .clips import Clip, stratified

@@ -109,7 +109,7 @@ def wav_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def tiny_ct2(tiny_model: Whisper, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The random checkpoint as a folder of CTranslate2, for faster-whisper."""
     pytest.importorskip("transformers")
-    from whisper_steer.formats.ct2 import save_ct2
+    from whisper_steer.formats.ct2_save import save_ct2
 
     folder = tmp_path_factory.mktemp("models") / "tiny-random-ct2"
     save_ct2(tiny_model, folder)

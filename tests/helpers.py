@@ -12,9 +12,9 @@ from torch import nn
 
 from whisper_steer.artifact import Artifact
 from whisper_steer.cli import main
+from whisper_steer.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.gate import Gate
 from whisper_steer.methods import METHODS, Edits
-from whisper_steer.models import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.sae import SAE, SAEConfig
 
 

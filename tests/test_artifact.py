@@ -15,8 +15,8 @@ from whisper.model import Whisper
 from whisper_steer import artifact as artifacts
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.gate import Gate
-from whisper_steer.models import encoder_fingerprint
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ import whisper
 from whisper.model import Whisper
 
 from whisper_steer.errors import ModelError
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.formats import ct2
-from whisper_steer.models import encoder_fingerprint, load_model
+from whisper_steer.formats.ct2_save import save_ct2
+from whisper_steer.models import load_model
 
 
 def test_a_model_comes_back_to_the_bit(tiny_model: Whisper, tiny_ct2: Path) -> None:
@@ -33,7 +35,7 @@ def test_the_genuine_folder_survives_the_round_trip(
     tiny_en: Whisper, tiny_en_folder: Path, tmp_path: Path
 ) -> None:
     """Read from the package, written by CTranslate2's own converter, read again: the same tensors to the bit."""
-    ct2.save_ct2(tiny_en, tmp_path / "again")
+    save_ct2(tiny_en, tmp_path / "again")
     again, heads = ct2.read_weights(tmp_path / "again")
     first, same_heads = ct2.read_weights(tiny_en_folder)
     assert heads == same_heads == {"encoder": 6, "decoder": 6}

@@ -16,7 +16,7 @@ from whisper.model import Whisper
 from whisper_steer import Steering, baking
 from whisper_steer.errors import FingerprintError, UsageError
 from whisper_steer.export import check, export, load_exported
-from whisper_steer.formats.ct2 import save_ct2
+from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.hooks import hooked
 
 pytest.importorskip("transformers")

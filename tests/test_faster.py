@@ -19,8 +19,10 @@ from whisper_steer import Steering, transcribe
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import ArtifactError, AudioError, FingerprintError, ModelError, UsageError
 from whisper_steer.faster import BatchedInferencePipeline, Segment, WhisperModel
+from whisper_steer.fingerprint import encoder_fingerprint
+from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.gate import Gate
-from whisper_steer.models import encoder_fingerprint, load_model
+from whisper_steer.models import load_model
 from whisper_steer.steered_ct2 import to_view
 
 DECODING: dict[str, Any] = {
@@ -225,7 +227,7 @@ def test_a_folder_stored_in_bfloat16_is_recognised(
     from whisper_steer.formats import ct2
 
     monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path))
-    ct2.save_ct2(tiny_model, tmp_path / "bf16", quantization="bfloat16")
+    save_ct2(tiny_model, tmp_path / "bf16", quantization="bfloat16")
     rounded = load_model(tiny_path, "cpu").bfloat16()
     assert ct2.fingerprint(tmp_path / "bf16") == encoder_fingerprint(rounded.encoder)
     encoder, mel = ct2.load_encoder(tmp_path / "bf16"), torch.randn(1, 80, 3000)
@@ -301,7 +303,7 @@ def test_what_cannot_be_done_is_said(tiny_ct2: Path, tiny_model: Whisper, tmp_pa
 def test_a_folder_stored_in_int8_needs_the_checkpoint(
     tiny_ct2: Path, tiny_model: Whisper, tiny_path: Path, tmp_path: Path
 ) -> None:
-    from whisper_steer.formats.ct2 import save_ct2
+    from whisper_steer.formats.ct2_save import save_ct2
 
     folder = tmp_path / "int8"
     save_ct2(tiny_model, folder, quantization="int8")

@@ -15,9 +15,9 @@ import whisper_steer
 from whisper_steer import Steering, hooks
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.gate import Gate
 from whisper_steer.huggingface import hf_fingerprint
-from whisper_steer.models import encoder_fingerprint
 
 pytest.importorskip("transformers")
 

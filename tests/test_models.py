@@ -19,7 +19,8 @@ from whisper_steer import weights
 from whisper_steer.artifact import Artifact, find, resolve
 from whisper_steer.checkpoints import available_models
 from whisper_steer.errors import ModelError, UsageError, WhisperSteerError
-from whisper_steer.models import bfloat16_fingerprint, encoder_fingerprint, load_model
+from whisper_steer.fingerprint import bfloat16_fingerprint, encoder_fingerprint
+from whisper_steer.models import load_model
 
 leaves_files_open = pytest.mark.filterwarnings(
     "ignore::ResourceWarning"

@@ -35,7 +35,7 @@ class Artifact:
 
     name: str
     fingerprint: str
-    """of the encoder it was fitted on, see `whisper_steer.models.encoder_fingerprint`"""
+    """of the encoder it was fitted on, see `whisper_steer.fingerprint.encoder_fingerprint`"""
     fingerprint_bfloat16: str | None = field(default=None, kw_only=True)
     """of the same encoder in bfloat16; artifacts of earlier versions do not know it"""
     hook_point: str

@@ -21,8 +21,9 @@ from whisper.model import Whisper
 from whisper_steer import baking
 from whisper_steer.audio import load_audio
 from whisper_steer.errors import UsageError
-from whisper_steer.formats import ct2, hf
-from whisper_steer.models import encoder_fingerprint
+from whisper_steer.fingerprint import encoder_fingerprint
+from whisper_steer.formats import hf
+from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.replace import check_target, replacing
 from whisper_steer.steering import Steering
 from whisper_steer.validation import CARD
@@ -76,7 +77,7 @@ def export(
         elif format == "hf":
             hf.save_hf(model, made)
         else:
-            ct2.save_ct2(model, made, quantization or "float16")
+            save_ct2(model, made, quantization or "float16")
         card["files"] = sorted(path.name for path in made.iterdir())
         (made / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return card

@@ -33,9 +33,10 @@ from torch import nn
 from whisper_steer import artifact as artifacts
 from whisper_steer.audio import as_samples
 from whisper_steer.errors import ArtifactError, UsageError
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.formats import ct2
 from whisper_steer.formats.ct2_folder import ct2_folder
-from whisper_steer.models import encoder_fingerprint, load_model
+from whisper_steer.models import load_model
 from whisper_steer.segments import take_out_unspoken
 from whisper_steer.steered_ct2 import SteeredCT2
 from whisper_steer.steering import Decision, Mode, Steering

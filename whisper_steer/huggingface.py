@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from whisper_steer import artifact as artifacts
 from whisper_steer import hooks
 from whisper_steer.errors import ArtifactError, UsageError
+from whisper_steer.fingerprint import encoder_weights, weights_fingerprint
 from whisper_steer.formats.hf import import_transformers
 from whisper_steer.formats.names import encoder_from_hf
-from whisper_steer.models import encoder_weights, weights_fingerprint
 from whisper_steer.steering import Decision, Mode, Steering
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def attach(
 
 
 def hf_fingerprint(encoder: nn.Module) -> str:
-    """`whisper_steer.models.encoder_fingerprint` on transformers: the same weights, the same string."""
+    """`whisper_steer.fingerprint.encoder_fingerprint` on transformers: the same weights, the same string."""
     hooks.hook_points(encoder)  # refuses what is no Whisper encoder
     return weights_fingerprint(encoder_from_hf(encoder_weights(encoder)))
 

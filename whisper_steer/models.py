@@ -1,4 +1,4 @@
-"""Loading checkpoints: by official name or by path; and the encoder's fingerprint.
+"""Loading checkpoints: by official name or by path.
 
 `whisper_steer.checkpoints` finds the files, openai-whisper's own loader or `whisper_steer.formats.ct2` reads them; what
 can go wrong with a file is told in one line.
@@ -6,28 +6,23 @@ can go wrong with a file is told in one line.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import urllib.error
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import torch
 import whisper
-from torch import Tensor, nn
 from whisper.model import Whisper
 
 from whisper_steer import checkpoints
 from whisper_steer.errors import ModelError, UsageError
-from whisper_steer.hooks import unwrap
+from whisper_steer.formats import ct2
 
 MEL_BINS = (80, 128)
 AUDIO_FRAMES = 1500
 SMALLEST_VOCABULARY = 51864  # the English one; the multilingual ones are larger
-
-_fingerprints: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
 
 
 def load_model(
@@ -66,47 +61,6 @@ def load_model(
     return model
 
 
-def encoder_fingerprint(encoder: nn.Module) -> str:
-    """What identifies an encoder: SHA-256 over its weights in fp16, as ``"sha256:<64 hex digits>"``.
-
-    The same for fp16 and fp32 copies of one checkpoint; a bfloat16 copy has another, see `bfloat16_fingerprint`.
-    Takes an openai-whisper ``AudioEncoder``, also compiled. Buffers are left out: the sinusoidal positions are a
-    buffer there but a parameter in transformers, and equal in all models of one width. Remembered until a weight is
-    replaced or written in place (other than through ``.data``), as the large encoders take seconds.
-    """
-    encoder, weights = unwrap(encoder), encoder_weights(encoder)
-    state = tuple((w.data_ptr(), w.dtype, 0 if w.is_inference() else w._version) for w in weights.values())
-    if encoder not in _fingerprints or _fingerprints[encoder][0] != state:
-        _fingerprints[encoder] = (state, weights_fingerprint(weights))
-    return _fingerprints[encoder][1]
-
-
-def bfloat16_fingerprint(encoder: nn.Module) -> str:
-    """The `encoder_fingerprint` that the encoder has once its weights are rounded to bfloat16."""
-    return weights_fingerprint({k: w.detach().bfloat16() for k, w in encoder_weights(encoder).items()})
-
-
-def encoder_weights(encoder: nn.Module) -> dict[str, Tensor]:
-    """Its parameters under their own names, without what `torch.compile` puts before them."""
-    return {k.replace("_orig_mod.", ""): weight for k, weight in unwrap(encoder).named_parameters()}
-
-
-def weights_fingerprint(weights: Mapping[str, Tensor]) -> str:
-    """The rule of `encoder_fingerprint` on tensors under openai-whisper's parameter names.
-
-    For each name in sorted order, the line ``"<name> <shape, joined by x>\\n"`` in UTF-8, then the values as
-    little-endian fp16 in C order.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        values = (
-            weights[name].detach().to("cpu", torch.float16).contiguous().numpy().astype("<f2", copy=False)
-        )
-        digest.update(f"{name} {'x'.join(map(str, values.shape))}\n".encode())
-        digest.update(values.tobytes())
-    return f"sha256:{digest.hexdigest()}"
-
-
 def _load_official(
     name: str, device: str | torch.device | None, download_root: str | None, in_memory: bool
 ) -> Whisper:
@@ -122,8 +76,6 @@ def _load_official(
 
 
 def _load_ct2(folder: Path, device: str | torch.device | None) -> Whisper:
-    from whisper_steer.formats import ct2
-
     with _told_in_one_line(folder, device):
         return ct2.load_model(folder).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 

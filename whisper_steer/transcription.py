@@ -23,7 +23,7 @@ from whisper.tokenizer import get_tokenizer
 from whisper_steer import artifact as artifacts
 from whisper_steer.audio import as_samples, load_audio
 from whisper_steer.errors import ArtifactError, UsageError
-from whisper_steer.models import encoder_fingerprint
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.segments import take_out_unspoken
 from whisper_steer.spectrogram import log_mel_spectrogram
 from whisper_steer.steering import Decision, Mode, Steering

@@ -13,9 +13,9 @@ from whisper_steer import artifact as artifacts
 from whisper_steer.artifact import Artifact
 from whisper_steer.cache import cache_folder
 from whisper_steer.errors import UsageError
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.fit import clips, pipeline
 from whisper_steer.fit.auto import auto_fit
-from whisper_steer.models import encoder_fingerprint
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from whisper.model import Whisper
 
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
+from whisper_steer.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.fit import labels as labels_of
 from whisper_steer.fit.activations import Activations
 from whisper_steer.fit.clips import PACK, Clip, select
@@ -17,7 +18,6 @@ from whisper_steer.fit.fit_gate import fit_gates, window_scores, with_context
 from whisper_steer.fit.pipeline import Plan, compare, fit, held_out
 from whisper_steer.fit.train_sae import Training
 from whisper_steer.gate import Gate
-from whisper_steer.models import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.sae import Latents
 from whisper_steer.steering import Steering
 

@@ -89,7 +89,7 @@ def export(
 
 def _steering(model: Whisper, steering: str, method: str, strength: float | None) -> Steering | None:
     from whisper_steer import artifact as artifacts
-    from whisper_steer.models import encoder_fingerprint
+    from whisper_steer.fingerprint import encoder_fingerprint
     from whisper_steer.steering import Steering
 
     if steering == "none":

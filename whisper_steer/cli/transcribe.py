@@ -212,7 +212,7 @@ def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) 
 def _require_artifact(model: Whisper, name: str, auto_fit: bool) -> None:
     """Make sure that an artifact for the model's encoder can be found: shipped, cached, or fitted now."""
     from whisper_steer.artifact import find
-    from whisper_steer.models import encoder_fingerprint
+    from whisper_steer.fingerprint import encoder_fingerprint
 
     if find(encoder_fingerprint(model.encoder)) is not None:
         return

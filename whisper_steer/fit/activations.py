@@ -24,10 +24,10 @@ from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES
 
 from whisper_steer import __version__
 from whisper_steer.disk import allocate
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.fit.labels import FRAME_SAMPLES, FRAMES
 from whisper_steer.fit.windows import Window
 from whisper_steer.hooks import read_activations
-from whisper_steer.models import encoder_fingerprint
 
 WINDOWS_PER_PASS = 2
 

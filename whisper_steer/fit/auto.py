@@ -8,9 +8,9 @@ from whisper.model import Whisper
 
 from whisper_steer import artifact
 from whisper_steer.cache import cache_folder
+from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.fit import clips, pipeline
 from whisper_steer.fit.workplace import workplace
-from whisper_steer.models import encoder_fingerprint
 
 
 def auto_fit(model: Whisper, name: str) -> Path:

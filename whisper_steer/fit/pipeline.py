@@ -13,6 +13,7 @@ from whisper.model import Whisper
 
 from whisper_steer.artifact import Artifact
 from whisper_steer.errors import FitError
+from whisper_steer.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.fit import scoring, selection, strengths, windows
 from whisper_steer.fit.activations import Activations, record
 from whisper_steer.fit.clips import PACK, Clip, halves, select
@@ -21,7 +22,6 @@ from whisper_steer.fit.fit_gate import fit_gates, window_scores
 from whisper_steer.fit.train_sae import Training, measure, train
 from whisper_steer.fit.windows import Window
 from whisper_steer.gate import Gate, smallest_promise
-from whisper_steer.models import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.sae import SAEConfig
 
 DEFAULT_HOOK_POINT = "ln_post"

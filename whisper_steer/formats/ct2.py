@@ -1,4 +1,4 @@
-"""Folders of CTranslate2: written from a model of openai-whisper, and read back into one, whole or the encoder alone.
+"""Folders of CTranslate2, read into a model of openai-whisper: whole, or the encoder alone.
 
 ``model.bin`` (binary version 6): a header, then per variable its name, shape, type and bytes. Queries, keys and
 values of an attention lie in one matrix there (of the decoder's cross-attention keys and values), with a bias for the
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from torch import Tensor
 from whisper.model import AudioEncoder, Linear, ModelDimensions, Whisper
 
 from whisper_steer.errors import ModelError
-from whisper_steer.formats.hf import import_transformers, quiet, save_hf
-from whisper_steer.models import weights_fingerprint
+from whisper_steer.fingerprint import weights_fingerprint
 
 BINARY_VERSION = 6
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -64,28 +62,11 @@ _FINAL = {"encoder": "ln_post", "decoder": "ln"}
 """the layer norm behind the last block"""
 
 
-def save_ct2(model: Whisper, folder: Path, quantization: str | None = "float16") -> None:
-    """Write the folder that faster-whisper loads. ``quantization``: as CTranslate2's converter names them.
-
-    Raises `MissingPackageError` without transformers, through which CTranslate2 converts.
-    """
-    import_transformers()
-    from ctranslate2.converters import TransformersConverter
-
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        save_hf(model, Path(scratch))
-        converter = TransformersConverter(
-            scratch, copy_files=["tokenizer.json", "preprocessor_config.json"], load_as_float16=True
-        )
-        with quiet():
-            converter.convert(str(folder), quantization=quantization, force=True)
-
-
 def load_model(folder: str | Path) -> Whisper:
     """The whole model of a CTranslate2 folder as openai-whisper's, float32 on the CPU, in evaluation mode.
 
-    A model that was written by `save_ct2` in float16 comes back to the bit. The heads that time words are read from
-    the folder's ``config.json``, where that names them. Raises `ModelError` as `load_encoder`.
+    A model that `whisper_steer.formats.ct2_save` wrote in float16 comes back to the bit. The heads that time words are
+    read from the folder's ``config.json``, where that names them. Raises `ModelError` as `load_encoder`.
     """
     weights, heads = read_weights(folder)
     if "decoder.token_embedding.weight" not in weights:
@@ -127,7 +108,7 @@ def load_encoder(folder: str | Path) -> AudioEncoder:
 
 
 def fingerprint(folder: str | Path) -> str:
-    """The encoder's fingerprint, see `whisper_steer.models.encoder_fingerprint`. Raises `ModelError`."""
+    """The encoder's fingerprint, see `whisper_steer.fingerprint.encoder_fingerprint`. Raises `ModelError`."""
     weights = _part(read_weights(folder)[0], "encoder")
     del weights["positional_embedding"]
     return weights_fingerprint(weights)

@@ -12,7 +12,7 @@ from faster_whisper.utils import download_model
 
 from whisper_steer.checkpoints import available_models, remedy, resolve
 from whisper_steer.errors import ModelError
-from whisper_steer.formats import ct2
+from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.models import load_model
 
 
@@ -33,7 +33,7 @@ def ct2_folder(name_or_path: str | Path, options: dict[str, Any]) -> Iterator[st
         found = resolve(name)
     if found is not None and found.format == "openai":
         with tempfile.TemporaryDirectory(prefix="whisper-steer-") as scratch:
-            ct2.save_ct2(load_model(name, "cpu"), Path(scratch) / "model")
+            save_ct2(load_model(name, "cpu"), Path(scratch) / "model")
             yield str(Path(scratch) / "model")
         return
     folder = folder or (str(found.path) if found else _downloaded(name, options))
