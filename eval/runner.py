@@ -1,7 +1,7 @@
 """The run: every clip through every system, one JSONL record each, as they come.
 
-`clips.jsonl` is the run: a killed run reads it, drops a half-written last line and does only what is missing. Two
-runs of one description differ in nothing but the measured seconds.
+`clips.jsonl` is the run: a killed run reads it, drops a half-written last line and does only what is missing or went
+wrong. One run at a time has a folder. Two runs of one description differ in nothing but the measured seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from whisper_steer import artifact as artifacts
 from whisper_steer.errors import UsageError, WhisperSteerError
 from whisper_steer.fingerprint import encoder_fingerprint
+from whisper_steer.lock import alone_in
 from whisper_steer.models import load_model
 
 from . import conditions
@@ -34,6 +35,8 @@ from .systems import System, choose_systems
 from .systems.steering import EncoderEdit
 
 RECORDS = "clips.jsonl"
+Records = dict[tuple[str, str | None], dict[str, Any]]
+"""(clip, system) -> record; system None: the clip could not be read"""
 
 
 @dataclass
@@ -64,25 +67,25 @@ def run(config: RunConfig, out: Path, cache: Path | None = None, minutes: float 
     clips = select(data, names, config)
     model = load_model(config.model)
     artifact = find_artifact(model, config.steering)
-    out.mkdir(parents=True, exist_ok=True)
-    store = Store(cache or out / "outputs.sqlite")
-    session = Session(model, store, config.decoding(), config.seed, artifact)
-    run_id = config.run_id(session.fingerprint, None if artifact is None else artifact.digest())
-    claim(out, run_id, config)
-    left_out = {cls.name: reason for cls in wanted if (reason := cls.available(session))}
-    systems = [cls() for cls in wanted if cls.name not in left_out]
-    fits, unfitted = fit_systems(systems, session, data, out / "fits", config.seed)
-    systems = [system for system in systems if system.name not in unfitted]
-    left_out |= unfitted
-    session.batch = [system for system in systems if isinstance(system, EncoderEdit)]
-    for name, reason in left_out.items():
-        click.echo(f"left out: {name} ({reason})", err=True)
-    deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    finished, records = transcribe_all(session, systems, clips, out / RECORDS, deadline)
-    store.close()
-    return Run(
-        run_id, config, session, finished, len(clips) - len(finished), systems, left_out, fits, records
-    )
+    with alone_in(out, "benchmark"):
+        store = Store(cache or out / "outputs.sqlite")
+        session = Session(model, store, config.decoding(), config.seed, artifact)
+        run_id = config.run_id(session.fingerprint, None if artifact is None else artifact.digest())
+        claim(out, run_id, config)
+        left_out = {cls.name: reason for cls in wanted if (reason := cls.available(session))}
+        systems = [cls() for cls in wanted if cls.name not in left_out]
+        fits, unfitted = fit_systems(systems, session, data, out / "fits", config.seed)
+        systems = [system for system in systems if system.name not in unfitted]
+        left_out |= unfitted
+        session.batch = [system for system in systems if isinstance(system, EncoderEdit)]
+        for name, reason in left_out.items():
+            click.echo(f"left out: {name} ({reason})", err=True)
+        deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        finished, records = transcribe_all(session, systems, clips, out / RECORDS, deadline)
+        store.close()
+        return Run(
+            run_id, config, session, finished, len(clips) - len(finished), systems, left_out, fits, records
+        )
 
 
 def select(data: list[Clip], names: list[str], config: RunConfig) -> list[Clip]:
@@ -118,24 +121,41 @@ def claim(out: Path, run_id: str, config: RunConfig) -> None:
 def transcribe_all(
     session: Session, systems: list[System], clips: list[Clip], path: Path, deadline: float | None = None
 ) -> tuple[list[Clip], list[dict[str, Any]]]:
-    """Do what is missing in ``path``; returns the clips that are finished and their records, in order."""
-    done = {(r["clip"], r.get("system")): r for r in read_records(path)}
+    """Do what is missing in ``path``, and again what failed; returns the clips that are finished and their records,
+    in order."""
+    written = read_records(path)
+    done = latest(written)
 
-    def complete(clip: Clip) -> bool:
+    def complete(clip: Clip, done: Records) -> bool:
         return (clip.id, None) in done or all((clip.id, system.name) in done for system in systems)
 
-    missing = [clip for clip in in_turns(clips) if not complete(clip)]
+    sound = {key: record for key, record in done.items() if "error" not in record}
+    missing = [clip for clip in in_turns(clips) if not complete(clip, sound)]
     with path.open("a", encoding="utf-8") as file:
         for clip in tqdm(missing, desc=f"{len(systems)} systems", unit="clip"):
             if deadline is not None and time.monotonic() > deadline:
                 break
-            for record in transcribe_clip(session, systems, clip, done):
-                file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+            for record in transcribe_clip(session, systems, clip, sound):
+                file.write(as_line(record))
                 file.flush()
-                done[record["clip"], record.get("system")] = record
-    finished = [clip for clip in clips if complete(clip)]
+                written.append(record)
+    done = latest(written)
+    if len(done) < len(written):
+        write_text(path, "".join(map(as_line, done.values())))
+    finished = [clip for clip in clips if complete(clip, done)]
     keys = [(clip.id, name) for clip in finished for name in (None, *(system.name for system in systems))]
     return finished, [done[key] for key in keys if key in done]
+
+
+def latest(records: list[dict[str, Any]]) -> Records:
+    """The last record for each clip and system; that a clip could not be read no longer counts once it was."""
+    found: Records = {}
+    for record in records:
+        clip, system = record["clip"], record.get("system")
+        if system is not None:
+            found.pop((clip, None), None)
+        found[clip, system] = record
+    return found
 
 
 def in_turns(clips: list[Clip]) -> list[Clip]:
@@ -200,11 +220,20 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     if len(whole) < len(content):
         with path.open("r+b") as file:
             file.truncate(len(whole))
-    return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+    return [json.loads(line) for line in whole.decode("utf-8").split("\n") if line]
+
+
+def as_line(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Whole or not at all."""
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    scratch.write_text(text, encoding="utf-8")
     os.replace(scratch, path)

@@ -16,7 +16,7 @@ def read_manifest(path: Path, build: Callable[[dict[str, Any]], Item]) -> Iterat
     """``build`` of every line. Raises `DataError` that names the line where one is no object, lacks a field or has a
     value that `one_of` refuses."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the manifest {path}: {error}") from error
     for number, line in enumerate(lines, start=1):

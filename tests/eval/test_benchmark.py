@@ -74,8 +74,69 @@ def test_a_killed_run_resumes_to_the_identical_result(base: dict[str, Any], tmp_
 
 
 def test_finished_work_is_never_repeated(base: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "transcribe_clip", None)
+    """But for what went wrong: the one broken file."""
+    asked, transcribe_clip = [], runner.transcribe_clip
+    monkeypatch.setattr(
+        runner, "transcribe_clip", lambda *args: asked.append(args[2].id) or transcribe_clip(*args)
+    )
+    before = (base["run"] / runner.RECORDS).read_bytes()
     assert invoke(base["options"], "--systems", FAST, "--out", base["run"]).exit_code == 0
+    assert asked == ["nonspeech-test-1.wav"]
+    assert (base["run"] / runner.RECORDS).read_bytes() == before
+
+
+def test_a_repaired_file_is_transcribed_on_the_next_run(base: dict[str, Any], tmp_path: Path) -> None:
+    """Its error must not outlive it; nor may it be counted twice."""
+    broken = corpus(tmp_path).with_name("nonspeech-test-1.wav")
+    sound = broken.read_bytes()
+    given = f"manifest:{base['folder'] / 'manifest.jsonl'}"
+    options = [f"manifest:{tmp_path / 'manifest.jsonl'}" if o == given else o for o in base["options"]]
+    options += ["--systems", "stock,energy-gate"]
+    broken.write_text("this is not audio")
+    invoke(options, "--out", tmp_path / "run")
+    assert len(results(tmp_path / "run")["broken_files"]) == 1
+    broken.write_bytes(sound)
+    invoke(options, "--out", tmp_path / "run")
+    invoke(options, "--out", tmp_path / "fresh")
+    assert results(tmp_path / "run") == results(tmp_path / "fresh")
+    lines = [(tmp_path / run / runner.RECORDS).read_text().splitlines() for run in ("run", "fresh")]
+    assert len(lines[0]) == len(lines[1])
+    assert not any('"error"' in line for line in lines[0])
+
+
+def test_a_text_with_a_line_separator_is_one_record(tmp_path: Path) -> None:
+    """Else a run in which a model wrote one can never be resumed."""
+    record = {"clip": "a", "system": "stock", "text": "one\u2028two\x85three\x0cfour"}
+    (tmp_path / "clips.jsonl").write_text(runner.as_line(record) * 2, encoding="utf-8")
+    assert runner.read_records(tmp_path / "clips.jsonl") == [record, record]
+
+
+def test_a_system_that_failed_on_a_clip_is_asked_again(
+    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk or a graphics card out of memory: that clip and system, and no other."""
+    options = [*base["options"], "--systems", FAST, "--out", str(tmp_path / "run")]
+    system = SYSTEMS["energy-gate"]
+    with monkeypatch.context() as patched:
+        patched.setattr(system, "transcribe", lambda *_: 1 / 0)
+        invoke(options)
+    assert results(tmp_path / "run")["failures"] == {"energy-gate": 5}
+    invoke(options, "--minutes", "0")
+    assert results(tmp_path / "run")["failures"] == {"energy-gate": 5}  # still told where there was no time
+    invoke(options)
+    assert results(tmp_path / "run") == results(base["run"])
+
+
+def test_a_second_run_in_a_folder_is_refused(base: dict[str, Any], tmp_path: Path) -> None:
+    """Two at once write every record twice."""
+    from whisper_steer.errors import UsageError
+    from whisper_steer.lock import alone_in
+
+    options = [*base["options"], "--systems", "stock", "--limit", "1", "--out", str(tmp_path / "run")]
+    with alone_in(tmp_path / "run", "benchmark"), pytest.raises(UsageError, match="another benchmark"):
+        invoke(options)
+    assert not (tmp_path / "run" / runner.RECORDS).exists()
+    assert invoke(options).exit_code == 0
 
 
 def test_a_run_out_of_time_reports_what_it_has_and_goes_on(base: dict[str, Any], tmp_path: Path) -> None:

@@ -26,6 +26,14 @@ def test_a_manifest_row_becomes_a_clip(tmp_path: Path) -> None:
     assert select([speech, noise], "nonspeech", "fit") == []  # voice is kept apart
 
 
+def test_a_line_of_a_manifest_ends_where_json_lines_do(tmp_path: Path) -> None:
+    row = {"path": "a.wav", "kind": "speech", "text": "one\u2028two\x85three"}
+    text = json.dumps(row, ensure_ascii=False) + "\r\n\r\n"
+    (tmp_path / "m.jsonl").write_text(text, encoding="utf-8", newline="")
+    (clip,) = from_manifest(tmp_path / "m.jsonl")
+    assert clip.text == row["text"]
+
+
 def test_a_broken_manifest_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text('{"path": "a.wav", "kind": "speech"}\n{"kind": 1}\n')
     with pytest.raises(DataError, match="line 2"):
