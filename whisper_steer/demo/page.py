@@ -112,8 +112,8 @@ def _evidence(shown: Demonstration) -> str:
 def _marks(column: Column) -> str:
     """Where words were invented, at the foot of the overview."""
     return "".join(
-        f"<rect class='invented' x='{s.start:.2f}' y='{0.9 * HIGH:g}' "
-        f"width='{s.end - s.start:.2f}' height='{0.1 * HIGH:g}'/>"
+        f"<rect class='invented' x='{s.start:.2f}' y='{0.86 * HIGH:g}' "
+        f"width='{s.end - s.start:.2f}' height='{0.14 * HIGH:g}'/>"
         for s in column.segments
         if any(s.invented)
     )
@@ -129,7 +129,7 @@ def _box(start: float, end: float, content: str, lane: str, more: str) -> str:
     left, width = start * PER_SECOND, max(end - start, 0.3) * PER_SECOND - 2
     return (
         f"<div class='box{more}' data-lane='{lane}' data-start='{start:.2f}' data-end='{end:.2f}' "
-        f"style='left:{left:.0f}px;width:{width:.0f}px'>{content}</div>"
+        f"style='left:{left:.0f}px;width:{width:.0f}px'><span>{content}</span></div>"
     )
 
 

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from whisper.audio import N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from whisper.model import Whisper
 
+from whisper_steer import checkpoints
 from whisper_steer import gate as gates
 from whisper_steer.audio import Mono, load_audio
 from whisper_steer.demo.words import Column, Stretch, judge
-from whisper_steer.errors import ModelError
 from whisper_steer.hooks import read_activations
 from whisper_steer.models import load_model
 from whisper_steer.spectrogram import log_mel_spectrogram
@@ -56,14 +56,13 @@ class Demonstration:
 
 
 def choose_model() -> tuple[str, Whisper]:
-    """The first of `MODELS` that can be had, on the CPU. Raises `ModelError` where none can."""
-    reasons = []
-    for name in MODELS:
-        try:
-            return name, load_model(name, device="cpu")
-        except ModelError as error:
-            reasons.append(str(error))
-    raise ModelError(f"the demonstration needs {' or '.join(MODELS)}: {reasons[0]}")
+    """The first of `MODELS` that is on this machine, on the CPU; where none is, the first, downloaded.
+
+    Raises `ModelError`, which says what to do, where that fails.
+    """
+    here = (name for name in MODELS if checkpoints.find(name) is not None)
+    name = next(here, MODELS[0])
+    return name, load_model(name, device="cpu")
 
 
 def demonstrate(name: str, model: Whisper) -> Demonstration:

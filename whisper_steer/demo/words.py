@@ -55,8 +55,12 @@ class Column:
 
     @property
     def invented(self) -> int:
-        """Words that nobody said."""
-        return sum(sum(segment.invented) for segment in self.segments)
+        """Words that nobody said; a lone punctuation mark is none."""
+        return sum(
+            bool(wrong and plain(word))
+            for segment in self.segments
+            for word, wrong in zip(segment.words, segment.invented, strict=True)
+        )
 
 
 def plain(word: str) -> str:
@@ -80,7 +84,7 @@ def judge(segments: Sequence[dict[str, Any]], stretches: Sequence[Stretch]) -> C
     out = []
     for (start, end, words), place, flag in zip(parts, places, flags, strict=True):
         marks = iter(flag)
-        invented = tuple(next(marks) if plain(word) else False for word in words)
+        invented = tuple(next(marks) if plain(word) else not place for word in words)
         where = max(set(place), key=place.count) if place else _most_overlapped(start, end, stretches)
         if words:
             out.append(Written(start, end, tuple(words), invented, where))
