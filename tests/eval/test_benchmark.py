@@ -226,7 +226,7 @@ def test_every_system_runs_under_every_condition(base: dict[str, Any], tmp_path:
     assert found["left_out"] == {}
     assert {s["name"] for s in found["systems"]} == set(SYSTEMS)
     assert set(found["summary"]["speech"]) == {
-        "all speech", "speech", "all speech, snr:0", "all speech, quiet:-20",
+        "all speech", "language en", "speech", "all speech, snr:0", "all speech, quiet:-20",
     }  # fmt: skip
 
 
