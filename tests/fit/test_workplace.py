@@ -86,6 +86,7 @@ def test_a_fit_that_is_ended_tidies_up(
     command = [
         sys.executable,
         "-c",
+        f"import signal; signal.signal({int(number)}, signal.SIG_DFL); "  # a background job may ignore it
         "from whisper_steer.cli import main; main()",
         *("fit", str(tiny_path), "--manifest", "manifest.jsonl", "-o", "out"),
     ]
