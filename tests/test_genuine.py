@@ -41,18 +41,24 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
+def transcribed(audio: np.ndarray, backend: str, folder: Path) -> dict[str, Any]:
+    """What the command writes as JSON, by one greedy decoding with the model's own weights."""
+    soundfile.write(folder / "visit.wav", audio, SAMPLE_RATE, subtype="FLOAT")
+    options = ["--model", "tiny.en", "--backend", backend, "--device", "cpu", *QUICK]
+    if backend != "openai":
+        options += ["--compute_type", "float32"]
+    done = run("transcribe", folder / "visit.wav", *options, "-o", folder / "out", "-f", "json")
+    assert done.exit_code == 0, done.stderr
+    found: dict[str, Any] = contents(folder / "out")["visit.json"]
+    return found
+
+
 @pytest.mark.parametrize("backend", ["openai", "faster", "transformers"])
 def test_every_runtime_writes_what_is_said_and_nothing_else(
     tiny_en: Whisper, excerpt: np.ndarray, said: list[str], tmp_path: Path, backend: str
 ) -> None:
     """From one folder of weights; the window that holds nothing but the clock is not decoded."""
-    soundfile.write(tmp_path / "visit.wav", excerpt, SAMPLE_RATE, subtype="FLOAT")
-    options = ["--model", "tiny.en", "--backend", backend, "--device", "cpu", *QUICK]
-    if backend != "openai":
-        options += ["--compute_type", "float32"]
-    done = run("transcribe", tmp_path / "visit.wav", *options, "-o", tmp_path / "out", "-f", "json")
-    assert done.exit_code == 0, done.stderr
-    found = contents(tmp_path / "out")["visit.json"]
+    found = transcribed(excerpt, backend, tmp_path)
     assert words(found["text"]) == said
     actions = [window["action"] for window in found["steering"]["windows"]]
     assert actions == ["untouched", "skipped", "untouched"]
@@ -68,12 +74,11 @@ def test_windows_with_speech_are_stocks(tiny_en: Whisper, excerpt: np.ndarray) -
         assert {k: v for k, v in segment.items() if k != "steering"} == expected
 
 
-def test_a_sentence_with_wrong_timestamps_is_not_lost(tiny_en: Whisper) -> None:
+@pytest.mark.parametrize("backend", ["openai", "faster", "transformers"])
+def test_a_sentence_with_wrong_timestamps_is_not_lost(tiny_en: Whisper, tmp_path: Path, backend: str) -> None:
     """Here tiny.en writes a sentence that is said 18 s into its window as if it stood at the window's start."""
     audio = load_audio(ASSETS / "demo.flac")[12 * SAMPLE_RATE : 75 * SAMPLE_RATE]
-    options: dict[str, Any] = {"temperature": 0.0, "fp16": False}
-    found = whisper_steer.transcribe(tiny_en, audio, **options)
-    assert "blood pressure is normal" in found["text"]
+    assert "blood pressure is normal" in transcribed(audio, backend, tmp_path)["text"]
 
 
 def test_a_model_is_chosen_where_none_is_named(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 import whisper
-from whisper.audio import TOKENS_PER_SECOND
+from whisper.audio import CHUNK_LENGTH, TOKENS_PER_SECOND
 
 from whisper_steer.audio import load_audio
 from whisper_steer.backends.base import Runtime, language_code, refuse_missing, result_of, say
@@ -20,6 +21,8 @@ from whisper_steer.formats.tokenizer import (
     make_tokenizer,
 )
 from whisper_steer.models import load_model
+from whisper_steer.segments import unspoken
+from whisper_steer.steering import Decision
 
 
 class Transformers:
@@ -83,33 +86,48 @@ class Transformers:
         return codes[token]
 
     def _read(self, found: list[dict[str, Any]], language: str, verbose: bool | None) -> dict[str, Any]:
-        eot = int(self._model.config.eos_token_id)
         first_timestamp = first_timestamp_of(self._model.config.vocab_size)
         decisions = list(self._handle.decisions) if self._handle is not None else []
         segments: list[dict[str, Any]] = []
         windows: list[dict[str, Any]] = []
-        source = None
-        for piece in found:
-            tokens = [t for t in piece["tokens"].tolist() if t != eot]
-            times = {"start": float(piece["start"]), "end": float(piece["end"])}
-            if decisions and piece["result"] is not source:  # pieces of one window share its result
-                decision = decisions[len(windows)]
-                windows.append({**times, **decision.fields()})
-                source = piece["result"]
-            place = place_in_window(tokens, times["end"] - times["start"], first_timestamp)
-            text = self._tokenizer.decode([t for t in tokens if t < eot])
-            if not text.strip() or (windows and not decisions[len(windows) - 1].heard(*place)):
-                continue
-            fields: dict[str, Any] = {"id": len(segments), **times, "text": text, "tokens": tokens}
-            if windows:
-                windows[-1]["end"] = times["end"]
-                fields["steering"] = {name: windows[-1][name] for name in ("evidence", "action")}
-            segments.append(fields)
-            say(fields, verbose)
+        groups = groupby(
+            found, key=lambda piece: id(piece["result"])
+        )  # pieces of one window share its result
+        for number, (_, pieces) in enumerate(groups):
+            written = [self._segment(piece) for piece in pieces]
+            with_text = [segment for segment in written if segment["text"].strip()]
+            fields: dict[str, Any] = {}
+            if decisions:
+                decision = decisions[number]
+                with_text = _spoken(with_text, written[-1]["tokens"], decision, first_timestamp)
+                end = (with_text[-1] if with_text else written[0])["end"]
+                windows.append({"start": written[0]["start"], "end": end, **decision.fields()})
+                fields["steering"] = decision.fields()
+            for segment in with_text:
+                segments.append({"id": len(segments), **segment, **fields})
+                say(segments[-1], verbose)
         about = None
         if self._handle is not None:
             about = {**self._handle.steering.describe(), "windows": windows}
         return result_of(segments, language, about)
+
+    def _segment(self, piece: dict[str, Any]) -> dict[str, Any]:
+        eot = int(self._model.config.eos_token_id)
+        tokens = [t for t in piece["tokens"].tolist() if t != eot]
+        text = self._tokenizer.decode([t for t in tokens if t < eot])
+        return {"start": float(piece["start"]), "end": float(piece["end"]), "text": text, "tokens": tokens}
+
+
+def _spoken(
+    segments: list[dict[str, Any]], last_tokens: list[int], decision: Decision, first_timestamp: int
+) -> list[dict[str, Any]]:
+    """A window's segments without those that are `unspoken`. ``last_tokens`` close the window: two timestamps at their
+    end say that the next one starts there."""
+    places = [place_in_window(s["tokens"], s["end"] - s["start"], first_timestamp) for s in segments]
+    goes_on = len(last_tokens) > 1 and min(last_tokens[-2:]) >= first_timestamp
+    until = (last_tokens[-1] - first_timestamp) / TOKENS_PER_SECOND if goes_on else CHUNK_LENGTH
+    taken = unspoken(places, decision, until)
+    return [segment for segment, gone in zip(segments, taken, strict=True) if not gone]
 
 
 def place_in_window(tokens: list[int], seconds: float, first_timestamp: int) -> tuple[float, float]:
