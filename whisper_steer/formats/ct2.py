@@ -13,7 +13,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +97,7 @@ def load_encoder(folder: str | Path) -> AudioEncoder:
 
     Raises `ModelError` where the folder holds no Whisper, is damaged, of another binary version, or stored in int8.
     """
-    everything, heads = read_weights(folder)
+    everything, heads = read_weights(folder, "encoder")
     weights = _part(everything, "encoder")
     n_state, n_mels, _ = weights["conv1.weight"].shape
     n_ctx, n_layer = len(weights["positional_embedding"]), _count_blocks(everything, "encoder")
@@ -109,15 +109,17 @@ def load_encoder(folder: str | Path) -> AudioEncoder:
 
 def fingerprint(folder: str | Path) -> str:
     """The encoder's fingerprint, see `whisper_steer.fingerprint.encoder_fingerprint`. Raises `ModelError`."""
-    weights = _part(read_weights(folder)[0], "encoder")
+    weights = _part(read_weights(folder, "encoder")[0], "encoder")
     del weights["positional_embedding"]
     return weights_fingerprint(weights)
 
 
-def read_weights(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """All weights under OpenAI's names and the number of heads of "encoder" and "decoder".
+def read_weights(
+    folder: str | Path, *stacks: Literal["encoder", "decoder"]
+) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """The weights of both stacks, or of those named, under OpenAI's names; and the number of heads of each.
 
-    Weights are as stored, of bfloat16 the same numbers in float32.
+    Weights are as stored, of bfloat16 the same numbers in float32. What is not asked for is not read.
     """
     path = Path(folder) / "model.bin"
     if not path.is_file():
@@ -130,6 +132,8 @@ def read_weights(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, int]]
     try:
         for name, value in _variables(path):
             stack, _, rest = name.partition("/")
+            if stacks and stack not in stacks:
+                continue
             if rest == "num_heads":
                 heads[stack] = int(value.item())
             quantised |= rest.endswith("weight_scale")
