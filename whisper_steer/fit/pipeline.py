@@ -198,13 +198,12 @@ def compare(
 
     def at(threshold: float) -> dict[str, float]:
         shares = {
-            "threshold": threshold,
             "leaked": _share(nonspeech >= threshold),
             "leaked_voice": _share(voices >= threshold) if len(voices) else 0.0,
             "suppressed": _share(speech < threshold),
             "suppressed_hard": _share(hard < threshold),
         }
-        return {**shares, "cost": sum(shares.values()) - threshold}
+        return {"threshold": threshold, **shares, "cost": sum(shares.values())}
 
     return min(map(at, torch.cat([speech, nonspeech, hard, voices]).tolist()), key=lambda row: row["cost"])
 
