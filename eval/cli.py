@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+
+from whisper_steer.disk import write_whole
 
 PATH = click.Path(path_type=Path)
 
@@ -100,9 +101,7 @@ def benchmark(
         ("report.md", report.markdown(built)),
         ("report.html", report_html.page(built, done.clips, out, embed)),
     ):
-        scratch = out / f".{name}.tmp"
-        scratch.write_text(text, encoding="utf-8")
-        os.replace(scratch, out / name)
+        write_whole(out / name, text)
         written.append(out / name)
     click.echo(report.headline(built))
     click.echo("\n".join(["", *map(str, written)]))

@@ -8,7 +8,6 @@ non-speech below it. States are kept on disk, so a resumed run fits nothing twic
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from whisper_steer.disk import write_whole
 from whisper_steer.errors import DataError, WhisperSteerError
 from whisper_steer.fit.activations import log_mel
 from whisper_steer.gate import choose_threshold, smallest_promise
@@ -175,9 +175,7 @@ def fit_systems(
             unfitted[system.name] = str(error)
             continue
         session.store.put(key, state)
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(state), encoding="utf-8")
-        os.replace(scratch, path)
+        write_whole(path, json.dumps(state))
         system.load(session, state)
         states[system.name] = state
     session.forget()

@@ -9,7 +9,6 @@ installed.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from whisper.audio import N_SAMPLES
 from whisper.model import AudioEncoder
 
 from whisper_steer.artifact import find, resolve
+from whisper_steer.disk import write_whole
 from whisper_steer.errors import ArtifactError, AudioError, DataError, UsageError
 from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.fit.activations import log_mel
@@ -74,9 +74,7 @@ def check_gate(
     if not judged:
         raise DataError(f"none of the {len(clips)} clips could be read; check the paths in {manifest}")
     if out is not None:
-        scratch = out.with_name(f".{out.name}.tmp")
-        scratch.write_text(json.dumps({"steering": chosen.describe(), "clips": judged}))
-        os.replace(scratch, out)
+        write_whole(out, json.dumps({"steering": chosen.describe(), "clips": judged}))
     click.echo(table(judged, chosen.threshold))
 
 

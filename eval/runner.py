@@ -7,7 +7,6 @@ wrong. One run at a time has a folder. Two runs of one description differ in not
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ import click
 from tqdm import tqdm
 
 from whisper_steer import artifact as artifacts
+from whisper_steer.disk import write_whole
 from whisper_steer.errors import UsageError, WhisperSteerError
 from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.lock import alone_in
@@ -141,7 +141,7 @@ def transcribe_all(
                 written.append(record)
     done = latest(written)
     if len(done) < len(written):
-        write_text(path, "".join(map(as_line, done.values())))
+        write_whole(path, "".join(map(as_line, done.values())))
     finished = [clip for clip in clips if complete(clip, done)]
     keys = [(clip.id, name) for clip in finished for name in (None, *(system.name for system in systems))]
     return finished, [done[key] for key in keys if key in done]
@@ -229,11 +229,4 @@ def as_line(record: dict[str, Any]) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all."""
-    write_text(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
+    write_whole(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")))

@@ -45,6 +45,17 @@ def test_every_byte_is_there_and_what_was_written_stays(
     assert (tmp_path / "file").read_bytes() == b"abc" + bytes(3_000_001 - 3)
 
 
+def test_a_file_is_the_old_one_or_the_whole_new_one(tmp_path: Path, small_disk: None) -> None:
+    path = tmp_path / "results.json"
+    disk.write_whole(path, "old")
+    with pytest.raises(OSError):
+        disk.write_whole(path, "x" * 3_000_000)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    disk.write_whole(path, "new")
+    assert path.read_text() == "new"
+
+
 def test_a_longer_file_is_left_as_it_is(tmp_path: Path, allocate: Callable[..., None]) -> None:
     with (tmp_path / "file").open("w+b") as file:
         file.write(b"abcdef")

@@ -25,6 +25,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from whisper_steer.disk import write_whole
 from whisper_steer.errors import DataError, MissingPackageError
 from whisper_steer.fit.clips import Kind, Split
 from whisper_steer.synthetic import GENERATORS, generate
@@ -131,9 +132,9 @@ def make_pack(out: Path, seed: int = 0) -> dict[str, Any]:
         f'"{k}": [\n' + ",\n".join(json.dumps(e, ensure_ascii=False) for e in v) + "\n]"
         for k, v in lists.items()
     ]
-    _write(out / "index.json", "{" + f'"files": {json.dumps(files)},\n' + ",\n".join(body) + "}\n")
+    write_whole(out / "index.json", "{" + f'"files": {json.dumps(files)},\n' + ",\n".join(body) + "}\n")
     card = describe(out, lists)
-    _write(out / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     return card
 
 
@@ -235,12 +236,6 @@ def _version(program: str) -> str:
     printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"\d+\.\d+(\.\d+)?", printed)
     return found.group() if found else "unknown"
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 @click.command(

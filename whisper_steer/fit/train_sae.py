@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from whisper_steer.disk import write_whole
 from whisper_steer.errors import FitError
 from whisper_steer.fit.activations import Activations
 from whisper_steer.sae import SAE, SAEConfig
@@ -164,8 +165,7 @@ def _save(folder: Path, sae: SAE, optimizer: torch.optim.Adam, idle: Tensor, ste
         tensors |= {f"adam.{number}.{k}": v for k, v in state.items()}
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "state.tmp")
     os.replace(folder / "state.tmp", folder / f"step-{step}.safetensors")
-    (folder / "step.tmp").write_text(json.dumps({"step": step}))
-    os.replace(folder / "step.tmp", folder / "step.json")
+    write_whole(folder / "step.json", json.dumps({"step": step}))
     for old in folder.glob("step-*.safetensors"):
         if old.name != f"step-{step}.safetensors":
             old.unlink()

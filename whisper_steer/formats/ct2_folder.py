@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from whisper_steer.checkpoints import available_models, remedy, resolve
 from whisper_steer.errors import ModelError
 from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.models import load_model
+from whisper_steer.scratch import scratch_folder
 
 
 @contextmanager
@@ -32,9 +32,9 @@ def ct2_folder(name_or_path: str | Path, options: dict[str, Any]) -> Iterator[st
     if folder is None and (name in available_models() or Path(name).suffix == ".pt"):
         found = resolve(name)
     if found is not None and found.format == "openai":
-        with tempfile.TemporaryDirectory(prefix="whisper-steer-") as scratch:
-            save_ct2(load_model(name, "cpu"), Path(scratch) / "model")
-            yield str(Path(scratch) / "model")
+        with scratch_folder("whisper-steer-") as scratch:
+            save_ct2(load_model(name, "cpu"), scratch / "model")
+            yield str(scratch / "model")
         return
     folder = folder or (str(found.path) if found else _downloaded(name, options))
     if folder is None:

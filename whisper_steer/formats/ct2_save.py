@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from whisper.model import Whisper
 
 from whisper_steer.formats.hf import import_transformers, quiet, save_hf
+from whisper_steer.scratch import scratch_folder
 
 
 def save_ct2(model: Whisper, folder: Path, quantization: str | None = "float16") -> None:
@@ -18,10 +18,10 @@ def save_ct2(model: Whisper, folder: Path, quantization: str | None = "float16")
     import_transformers()
     from ctranslate2.converters import TransformersConverter
 
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        save_hf(model, Path(scratch))
+    with scratch_folder(f".{folder.name}-", folder.parent) as scratch:
+        save_hf(model, scratch)
         converter = TransformersConverter(
-            scratch, copy_files=["tokenizer.json", "preprocessor_config.json"], load_as_float16=True
+            str(scratch), copy_files=["tokenizer.json", "preprocessor_config.json"], load_as_float16=True
         )
         with quiet():
             converter.convert(str(folder), quantization=quantization, force=True)
