@@ -20,14 +20,16 @@ from torch import Tensor
 from tqdm import tqdm
 from whisper.model import Whisper
 
-from whisper_steer import baking
-from whisper_steer.export import load_exported, log_mel
-from whisper_steer.fit.clips import Clip, from_manifest, from_pack
-from whisper_steer.fit.train_sae import batch_top_k
+from whisper_steer.data.clips import Clip
+from whisper_steer.data.own import manifest as from_manifest
+from whisper_steer.data.pack import load_pack
+from whisper_steer.encoders.hooks import hooked
+from whisper_steer.export import bake as baking
+from whisper_steer.export.write import load_exported, log_mel
 from whisper_steer.formats.ct2_save import save_ct2
-from whisper_steer.hooks import hooked
-from whisper_steer.models import load_model
-from whisper_steer.sae import SAE, SAEConfig
+from whisper_steer.models.load import load_model
+from whisper_steer.sae.model import SAE, SAEConfig
+from whisper_steer.sae.train import batch_top_k
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = load_model(options.model, "cpu")
     block = options.block if options.block is not None else model.dims.n_audio_layer - 2
-    clips = from_manifest(options.manifest) if options.manifest else from_pack()
+    clips = from_manifest(options.manifest) if options.manifest else load_pack()
     fitted = [mels(model, clips, kind, ("fit",), options.clips) for kind in ("speech", "nonspeech")]
     held = [mels(model, clips, kind, ("test", "choose"), options.clips) for kind in ("speech", "nonspeech")]
     compare = [*held[0], *held[1]]

@@ -14,17 +14,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from whisper_steer import artifact as artifacts
-from whisper_steer.artifact import Artifact
+from whisper_steer.data.own import folder as from_folder
+from whisper_steer.data.pack import load_pack
+from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import WhisperSteerError
-from whisper_steer.fingerprint import encoder_fingerprint
-from whisper_steer.fit.clips import from_folder, from_pack
 from whisper_steer.fit.conv_gate import CONV_STEPS, HIDDEN
 from whisper_steer.fit.selection import EDIT_LATENTS, GATE_LATENTS
-from whisper_steer.gate import Gate
-from whisper_steer.methods import METHODS, Edits
-from whisper_steer.sae import Latents
-from whisper_steer.steering import Steering
+from whisper_steer.gate.kinds import Gate
+from whisper_steer.sae.model import Latents
+from whisper_steer.steer import artifact as artifacts
+from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.methods import METHODS, Edits
+from whisper_steer.steer.steering import Steering
 
 RATE = 16000
 OPEN, SHUT = 1e9, -1e9
@@ -95,7 +96,7 @@ def steering_for(encoder: nn.Module, **options: Any) -> Steering | None:
 
 def sounds(kind: str, minutes: float, folder: Path | None = None, seed: int = 0) -> np.ndarray:
     """Recordings of "speech" or "nonspeech" strung together with 0.5 s between them; from the built-in pack."""
-    clips = from_folder(folder, kind) if folder else [c for c in from_pack() if c.kind == kind]  # type: ignore[arg-type]
+    clips = from_folder(folder, kind) if folder else [c for c in load_pack() if c.kind == kind]  # type: ignore[arg-type]
     if not clips:
         raise WhisperSteerError(f"no recordings of {kind}")
     order = np.random.default_rng(seed).permutation(len(clips))

@@ -23,7 +23,7 @@ CODE = """
 import re, threading, time
 import whisper, whisper_steer
 from benchmarks.common import OPEN, stand_in, steering_for
-from whisper_steer.steering import Steering
+from whisper_steer.steer.steering import Steering
 peak, done = 0, False
 def watch():
     global peak

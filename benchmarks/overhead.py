@@ -15,8 +15,8 @@ import torch
 from whisper.model import AudioEncoder
 
 from benchmarks.common import OPEN, SHUT, machine, seconds, stand_in
-from whisper_steer.models import load_model
-from whisper_steer.steering import Steering
+from whisper_steer.models.load import load_model
+from whisper_steer.steer.steering import Steering
 
 SIZES = {
     "tiny": (80, 384, 6, 4),

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from whisper_steer.disk import write_whole
+from whisper_steer.files.disk import write_whole
 
 PATH = click.Path(path_type=Path)
 
@@ -75,9 +75,10 @@ def benchmark(
     Results go to --out as they come; the same command goes on where a killed run stopped. Each --bars is checked on
     the finished run, and with --compare what changed since another run is shown.
     """
+    from whisper_steer.data.load import LOADERS
+
     from . import compare, report, report_html, results, runner
     from .config import RunConfig
-    from .data import LOADERS
     from .systems import SYSTEMS
 
     if listing:

@@ -30,7 +30,7 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> str:
         a, b = after[system], before[system]
         for (kind, name), members in clip_sets(clips).items():
             here = [clip for clip in members if clip["id"] in a and clip["id"] in b]
-            if not here or kind == "long":
+            if not here or kind == "recording":
                 continue
             rows.append([system, name, str(len(here)), *_changes(kind, here, a, b)])
     header = ["system", "clips of", "n", "fsr_text / FRR: only old, only new", "p", "F or WER: new - old"]

@@ -13,10 +13,10 @@ from functools import partial
 
 import numpy as np
 
+from whisper_steer.data.clips import Audio, Clip
+from whisper_steer.data.normalize import normalize
+from whisper_steer.data.splits import order_key, stratified
 from whisper_steer.errors import DataError, UsageError
-
-from .clips import Audio, Clip, order_key, stratified
-from .normalize import normalize
 
 LEVELS: dict[str, tuple[float, ...]] = {
     "snr": (20.0, 10.0, 5.0, 0.0, -5.0),
@@ -86,11 +86,13 @@ def fit_length(audio: Audio, n: int) -> Audio:
 
 
 def _mixed(name: str, speech: Clip, noise: Clip, snr_db: float) -> Clip:
-    return speech.derived(name, lambda: mix(speech.read(), noise.read(), snr_db), extra={"noise": noise.id})
+    return speech.derived(
+        name, lambda: mix(speech.samples(), noise.samples(), snr_db), extra={"noise": noise.id}
+    )
 
 
 def _quiet(clip: Clip, gain_db: float) -> Audio:
-    return (clip.read() * 10 ** (gain_db / 20)).astype(np.float32)
+    return (clip.samples() * 10 ** (gain_db / 20)).astype(np.float32)
 
 
 def _pick(pool: list[Clip], clip_id: str, name: str, seed: int) -> Clip:
@@ -137,22 +139,22 @@ def _long(name: str, first: Clip, second: Clip, noise: Clip | None, kind: str, s
     words = [len(normalize(clip.text or "", normalizer).split()) for clip in (first, second)]
 
     def read() -> Audio:
-        a, b = first.read(), second.read()
+        a, b = first.samples(), second.samples()
         stretch = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
         if noise is not None:
-            sound = fit_length(noise.read(), len(stretch))
+            sound = fit_length(noise.samples(), len(stretch))
             level = float(np.sqrt(np.mean(np.square(a))) / max(1e-9, np.sqrt(np.mean(np.square(sound)))))
             stretch = np.clip(sound * level * 10 ** (-10 / 20), -1, 1).astype(np.float32)
         return np.concatenate([a, stretch, b])
 
     return Clip(
         id=f"{name}/{first.id}+{second.id}",
-        kind="long",
+        kind="recording",
         dataset=f"long-{kind}",
         split=first.split,
         group=name,
         seconds=total,
-        read=read,
+        source=read,
         text=f"{first.text} {second.text}",
         normalizer=normalizer,
         label=kind,

@@ -16,7 +16,8 @@ import numpy as np
 import whisper
 from tqdm import tqdm
 
-from .clips import Audio, Clip
+from whisper_steer.data.clips import Audio, Clip
+
 from .session import Session
 from .store import Store
 from .systems import System
@@ -67,7 +68,7 @@ def samples(clips: list[Clip]) -> dict[str, list[Audio]]:
         chosen = sorted((c for c in clean if c.kind == kind), key=lambda c: -c.seconds)
         half = chosen[len(chosen) // 2 :][:CLIPS_OF_A_KIND]
         if half:
-            found[kind] = [clip.read() for clip in half]
+            found[kind] = [clip.samples() for clip in half]
     if len(found) == 2:
         found["mixed"] = [np.concatenate([found["speech"][0], found["nonspeech"][0], found["speech"][-1]])]
     return found

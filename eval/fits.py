@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from whisper_steer.disk import write_whole
+from whisper_steer.data.clips import Clip
+from whisper_steer.data.splits import order_key, stratified
+from whisper_steer.encoders.record import log_mel
 from whisper_steer.errors import DataError, WhisperSteerError
-from whisper_steer.fit.activations import log_mel
-from whisper_steer.gate import choose_threshold, smallest_promise
+from whisper_steer.files.disk import write_whole
+from whisper_steer.gate.kinds import choose_threshold, smallest_promise
 
-from .clips import Clip, order_key, stratified
 from .session import Session
 from .store import digest
 
@@ -79,7 +80,7 @@ class Bank:
 
     def _mel(self, clip: Clip) -> Tensor | None:
         try:
-            audio = clip.read()
+            audio = clip.samples()
         except WhisperSteerError:
             return None
         return log_mel(audio, self.session.model.dims.n_mels)
@@ -140,7 +141,7 @@ class Bank:
 
 
 def threshold_for(speech: Tensor, other: Tensor) -> dict[str, Any]:
-    """`whisper_steer.gate.choose_threshold`, with the smallest promise that so many windows can carry."""
+    """`whisper_steer.gate.kinds.choose_threshold`, with the smallest promise that so many windows can carry."""
     promise = max(PROMISE, smallest_promise(len(speech)))
     threshold = choose_threshold(speech, other, promise)
     return {

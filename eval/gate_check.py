@@ -19,16 +19,17 @@ from tqdm import tqdm
 from whisper.audio import N_SAMPLES
 from whisper.model import AudioEncoder
 
-from whisper_steer.artifact import find, resolve
-from whisper_steer.disk import write_whole
+from whisper_steer.data.clips import Clip
+from whisper_steer.data.own import manifest as from_manifest
+from whisper_steer.encoders.fingerprint import encoder_fingerprint
+from whisper_steer.encoders.record import log_mel
 from whisper_steer.errors import ArtifactError, AudioError, DataError, UsageError
-from whisper_steer.fingerprint import encoder_fingerprint
-from whisper_steer.fit.activations import log_mel
-from whisper_steer.fit.clips import Clip, from_manifest
+from whisper_steer.files.disk import write_whole
 from whisper_steer.fit.degrade import mix
 from whisper_steer.fit.labels import spoken_frames
-from whisper_steer.models import load_model
-from whisper_steer.steering import Steering
+from whisper_steer.models.load import load_model
+from whisper_steer.steer.artifact import find, resolve
+from whisper_steer.steer.steering import Steering
 
 from . import vads
 from .intervals import wilson

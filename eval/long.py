@@ -12,8 +12,9 @@ from typing import Any
 
 import jiwer
 
+from whisper_steer.data.normalize import normalize
+
 from .metrics import Output
-from .normalize import normalize
 
 EDGE = 3
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import jiwer
 
-from .normalize import normalize
+from whisper_steer.data.normalize import normalize
 
 NO_SPEECH_THRESHOLD = 0.6
 LOGPROB_THRESHOLD = -1.0

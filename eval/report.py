@@ -81,7 +81,7 @@ def sections(results: dict[str, Any]) -> list[tuple[str, str, list[str], list[li
                 ],
             )
         )
-    for name, table_ in summary["long"].items():
+    for name, table_ in summary["recording"].items():
         found.append(
             (
                 f"Long recordings: {name}",

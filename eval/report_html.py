@@ -12,10 +12,10 @@ from typing import Any
 
 import soundfile
 
+from whisper_steer.data.clips import Clip
 from whisper_steer.errors import WhisperSteerError
 
 from . import plots
-from .clips import Clip
 from .metrics import false_text
 from .report import heading, sections
 from .results import outputs_of
@@ -120,7 +120,7 @@ def player(clip: Clip, out: Path, embed: bool) -> str:
     """An audio element with the sound in it, or a link to the file."""
     if embed:
         try:
-            samples = clip.read()[: int(EMBEDDED_SECONDS * 16000)]
+            samples = clip.samples()[: int(EMBEDDED_SECONDS * 16000)]
         except (WhisperSteerError, OSError):
             return "unreadable"
         buffer = io.BytesIO()

@@ -16,17 +16,18 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from whisper_steer import artifact as artifacts
-from whisper_steer.disk import write_whole
+from whisper_steer.data.clips import Clip
+from whisper_steer.data.load import load
+from whisper_steer.data.splits import stratified
+from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import UsageError, WhisperSteerError
-from whisper_steer.fingerprint import encoder_fingerprint
-from whisper_steer.lock import alone_in
-from whisper_steer.models import load_model
+from whisper_steer.files.disk import write_whole
+from whisper_steer.files.lock import alone_in
+from whisper_steer.models.load import load_model
+from whisper_steer.steer import artifact as artifacts
 
 from . import conditions
-from .clips import Clip, stratified
 from .config import RunConfig
-from .data import load
 from .fits import fit_systems
 from .metrics import Output, Window
 from .session import Session
@@ -172,7 +173,7 @@ def in_turns(clips: list[Clip]) -> list[Clip]:
 def transcribe_clip(session: Session, systems: list[System], clip: Clip, done: Any) -> Any:
     """Records of one clip, one for each system that has none yet; a single one without system if it is broken."""
     try:
-        audio = clip.read()
+        audio = clip.samples()
     except (WhisperSteerError, OSError) as error:
         yield {"clip": clip.id, "error": str(error)}
         return

@@ -22,13 +22,13 @@ from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingResult, DecodingTask
 from whisper.model import Whisper
 
-from whisper_steer.artifact import Artifact
+from whisper_steer.data.clips import Audio
+from whisper_steer.encoders.hooks import hooked
 from whisper_steer.errors import ArtifactError
 from whisper_steer.fit.scoring import run_from
-from whisper_steer.hooks import hooked
-from whisper_steer.transcription import lift_ban_on_silence
+from whisper_steer.runtimes.openai import lift_ban_on_silence
+from whisper_steer.steer.artifact import Artifact
 
-from .clips import Audio
 from .metrics import Output, Window
 from .store import Store, digest, model_fingerprint
 
@@ -126,7 +126,7 @@ class Session:
         return self._encode(mel)["features"]
 
     def hidden(self, mel: Tensor, point: str) -> Tensor:
-        """Activations (1500, state) at a hook point of `whisper_steer.hooks`."""
+        """Activations (1500, state) at a hook point of `whisper_steer.encoders.hooks`."""
         self.points.add(point)
         return self._encode(mel)[point]
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from whisper_steer.data.normalize import normalize
+
 from . import intervals, metrics
 from .long import segment_times, stretch_words
 from .metrics import C_WEIGHTS, Output
-from .normalize import normalize
 
 ALL_NONSPEECH, ALL_VOICE, ALL_SPEECH, SINGLE_WORDS = (
     "all non-speech",
@@ -33,12 +34,12 @@ Outputs = dict[str, dict[str, Output]]
 
 
 def summarise(clips: Clips, outputs: Outputs, bases: dict[str, str]) -> dict[str, Any]:
-    """``nonspeech``, ``speech`` and ``long``: set -> system -> figures; ``tradeoff``: system -> F, D, C_k, curve."""
+    """``nonspeech``, ``speech``, ``recording``: set -> system -> figures; ``tradeoff``: system -> F, D, C_k, curve."""
     sets = clip_sets(clips)
-    summary: dict[str, Any] = {"nonspeech": {}, "speech": {}, "long": {}}
+    summary: dict[str, Any] = {"nonspeech": {}, "speech": {}, "recording": {}}
     for (kind, name), members in sets.items():
         table = {
-            "nonspeech": nonspeech_figures, "speech": speech_figures, "long": long_figures
+            "nonspeech": nonspeech_figures, "speech": speech_figures, "recording": long_figures
         }[kind]  # fmt: skip
         summary[kind][name] = {
             system: table(here, found, outputs.get(BASELINE, {}))
@@ -62,7 +63,7 @@ def clip_sets(clips: Clips) -> dict[tuple[str, str], Clips]:
         if kind == "nonspeech":
             pooled = ALL_VOICE if clip["voice"] else ALL_NONSPEECH
             names = [pooled, f"{name} (voice)" if clip["voice"] else name]
-        elif kind == "long":
+        elif kind == "recording":
             names = [name]
         elif clip["condition"] != "clean":
             names = [f"all speech, {clip['condition']}"]

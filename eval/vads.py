@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from whisper_steer.data.clips import Audio
 from whisper_steer.errors import MissingPackageError
-
-from .clips import Audio
 
 SAMPLE_RATE = 16000
 

@@ -17,9 +17,9 @@ import whisper
 from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
 from whisper.model import ModelDimensions, Whisper
 
-from whisper_steer.calibration import load_speech
-from whisper_steer.models import load_model
-from whisper_steer.weights import folder_of
+from whisper_steer.data.pack import load_speech
+from whisper_steer.models.load import load_model
+from whisper_steer.models.weights import folder_of
 
 TINY = ModelDimensions(
     n_mels=80,

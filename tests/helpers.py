@@ -10,12 +10,12 @@ import torch
 from click.testing import CliRunner, Result
 from torch import nn
 
-from whisper_steer.artifact import Artifact
 from whisper_steer.cli import main
-from whisper_steer.fingerprint import bfloat16_fingerprint, encoder_fingerprint
-from whisper_steer.gate import Gate
-from whisper_steer.methods import METHODS, Edits
-from whisper_steer.sae import SAE, SAEConfig
+from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
+from whisper_steer.gate.kinds import Linear
+from whisper_steer.sae.model import SAE, SAEConfig
+from whisper_steer.steer.artifact import Artifact, Calibration
+from whisper_steer.steer.methods import METHODS, Edits
 
 
 def random_sae(n_state: int = 32, expansion: int = 4, seed: int = 0) -> SAE:
@@ -48,11 +48,13 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
         fingerprint_bfloat16=bfloat16_fingerprint(encoder),
         hook_point=hook_point,
         edits=edits,
-        gate=Gate(
-            torch.randn(n, generator=generator), torch.tensor(0.1), sae.mean.clone(), sae.latents(indices)
+        gate_point=hook_point,
+        gate=Linear(
+            sae.mean.clone(), torch.randn(n, generator=generator), torch.tensor(0.1), sae.latents(indices)
         ),
-        speech_scores=torch.full((400,), threshold),
-        nonspeech_scores=torch.full((400,), threshold),
+        calibration=Calibration(
+            torch.tensor([[threshold, 0.0], [threshold + abs(threshold), 1.0]]), 400, torch.tensor([threshold])
+        ),
         strengths=dict.fromkeys(METHODS, 1.5),
         info={
             "sae": {"k": 4, "n_latents": 128, "explained_variance": 0.5, "mean_active": 4.0, "dead": 0.0},
@@ -81,7 +83,7 @@ def wrapped(encoder: Any, how: str) -> Any:
 
 
 ALWAYS_OPEN, ALWAYS_SHUT = 1e9, -1e9
-"""thresholds under which no window, or every window, is judged speech"""
+"""thresholds under which nothing, or all of it, is judged speech"""
 
 ONCE = ("--temperature_increment_on_fallback", "None")
 FILES = {"tone.json", "tone.srt", "tone.tsv", "tone.txt", "tone.vtt"}

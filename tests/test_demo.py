@@ -18,13 +18,13 @@ import whisper
 from helpers import run
 from whisper.model import Whisper
 
-from whisper_steer import checkpoints
 from whisper_steer.demo import record
 from whisper_steer.demo import run as demo_run
 from whisper_steer.demo.page import page
 from whisper_steer.demo.run import CARD, RECORDING, STEERED, STOCK, Demonstration
 from whisper_steer.demo.text import folded, table
 from whisper_steer.demo.words import Column, Stretch, judge
+from whisper_steer.models import checkpoints
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 STEP = 1 / 32768

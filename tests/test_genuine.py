@@ -15,7 +15,7 @@ from helpers import QUICK, contents, run
 from whisper.model import Whisper
 
 import whisper_steer
-from whisper_steer.audio import SAMPLE_RATE, load_audio
+from whisper_steer.audio.load import SAMPLE_RATE, load_audio
 
 ASSETS = Path(whisper_steer.__file__).parent / "assets"
 START, END = 60.5, 134.0

@@ -21,25 +21,25 @@ if TYPE_CHECKING:
         pad_or_trim,
     )
 
-    from whisper_steer.artifact import Artifact
-    from whisper_steer.audio import load_audio
-    from whisper_steer.checkpoints import available_models
-    from whisper_steer.huggingface import attach
-    from whisper_steer.models import load_model
-    from whisper_steer.steering import Decision, Steering
-    from whisper_steer.transcription import transcribe
+    from whisper_steer.audio.load import load_audio
+    from whisper_steer.models.checkpoints import available_models
+    from whisper_steer.models.load import load_model
+    from whisper_steer.runtimes.openai import transcribe
+    from whisper_steer.runtimes.transformers import attach
+    from whisper_steer.steer.artifact import Artifact
+    from whisper_steer.steer.steering import Decision, Steering
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Artifact": "whisper_steer.artifact",
-    "Decision": "whisper_steer.steering",
-    "Steering": "whisper_steer.steering",
-    "attach": "whisper_steer.huggingface",
-    "available_models": "whisper_steer.checkpoints",
-    "load_audio": "whisper_steer.audio",
-    "load_model": "whisper_steer.models",
-    "transcribe": "whisper_steer.transcription",
+    "Artifact": "whisper_steer.steer.artifact",
+    "Decision": "whisper_steer.steer.steering",
+    "Steering": "whisper_steer.steer.steering",
+    "attach": "whisper_steer.runtimes.transformers",
+    "available_models": "whisper_steer.models.checkpoints",
+    "load_audio": "whisper_steer.audio.load",
+    "load_model": "whisper_steer.models.load",
+    "transcribe": "whisper_steer.runtimes.openai",
     **dict.fromkeys(
         [
             "DecodingOptions",

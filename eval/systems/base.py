@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingResult
 
+from whisper_steer.data.clips import Audio
 from whisper_steer.errors import UsageError
 
-from ..clips import Audio
 from ..metrics import Output
 from ..session import Session
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 import whisper_steer
-from whisper_steer.steering import DEFAULT_SCOPE, Decision, Mode, Scope, Steering
+from whisper_steer.data.clips import Audio
+from whisper_steer.steer.steering import DEFAULT_SCOPE, Decision, Mode, Scope, Steering
 
-from ..clips import Audio
 from ..metrics import Output
 from ..session import Session
 from .base import System, register

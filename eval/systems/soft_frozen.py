@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whisper_steer.fit.activations import Activations
+from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.fit.scoring import latent_scores
 from whisper_steer.fit.selection import build_edits, edit_latents
-from whisper_steer.fit.train_sae import Training, batch_top_k
-from whisper_steer.methods import Edits
-from whisper_steer.sae import SAE, SAEConfig
+from whisper_steer.sae.model import SAE, SAEConfig
+from whisper_steer.sae.train import Training, batch_top_k
+from whisper_steer.steer.methods import Edits
 
 from ..fits import Bank
 

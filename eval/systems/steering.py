@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingResult
 
-from whisper_steer.artifact import Artifact
-from whisper_steer.methods import Edits, get_method
+from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.methods import Edits, get_method
 
 from ..fits import Bank
 from ..session import Session

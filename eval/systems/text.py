@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from ..clips import Audio
+from whisper_steer.data.clips import Audio
+
 from ..fits import Bank
 from ..metrics import Output
 from ..session import Session
@@ -28,7 +29,7 @@ class BagOfHallucinations(System):
         """Phrases are whole texts, delooped. Texts also found in the transcripts of fit speech stay out."""
         written: Counter[str] = Counter()
         for clip in bank.clips["fit", "nonspeech"][:BAG_CLIPS]:
-            text = bank.session.transcribe(self, clip.read()).text
+            text = bank.session.transcribe(self, clip.samples()).text
             written[" ".join(_keys(deloop(text.split())))] += 1
         spoken = " | ".join(
             " ".join(_keys((clip.text or "").split())) for clip in bank.clips["fit", "speech"]

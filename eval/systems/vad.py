@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from faster_whisper.vad import SpeechTimestampsMap
 
+from whisper_steer.data.clips import Audio
+
 from .. import vads
-from ..clips import Audio
 from ..metrics import Output
 from ..session import Session
 from .base import System, register

@@ -11,6 +11,7 @@ import pytest
 from bench import artifact_folder, corpus
 from click.testing import CliRunner, Result
 from whisper.model import Whisper
+
 from whisper_steer.eval import runner
 from whisper_steer.eval.cli import benchmark
 from whisper_steer.eval.systems import SYSTEMS
@@ -130,7 +131,7 @@ def test_a_system_that_failed_on_a_clip_is_asked_again(
 def test_a_second_run_in_a_folder_is_refused(base: dict[str, Any], tmp_path: Path) -> None:
     """Two at once write every record twice."""
     from whisper_steer.errors import UsageError
-    from whisper_steer.lock import alone_in
+    from whisper_steer.files.lock import alone_in
 
     options = [*base["options"], "--systems", "stock", "--limit", "1", "--out", str(tmp_path / "run")]
     with alone_in(tmp_path / "run", "benchmark"), pytest.raises(UsageError, match="another benchmark"):
@@ -150,7 +151,7 @@ def test_a_run_out_of_time_reports_what_it_has_and_goes_on(base: dict[str, Any],
 
 
 def test_an_unfinished_run_is_a_balanced_one(tmp_path: Path) -> None:
-    from whisper_steer.eval.data import load
+    from whisper_steer.data import load
 
     clips = load(f"manifest:{corpus(tmp_path)}")
     assert {clip.kind for clip in runner.in_turns(clips)[:2]} == {"speech", "nonspeech"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from whisper_steer.eval import conditions
-from whisper_steer.eval.clips import Clip
 
+from whisper_steer.data.clips import Clip
 from whisper_steer.errors import DataError, UsageError
+from whisper_steer.eval import conditions
 
 RNG = np.random.default_rng(0)
 TONE = (0.1 * np.sin(np.arange(48000) * 0.1)).astype(np.float32)
@@ -17,7 +17,7 @@ NOISE = (0.01 * RNG.standard_normal(20000)).astype(np.float32)
 def clip(name: str, kind: str, audio: np.ndarray, **more: object) -> Clip:
     return Clip(
         id=name, kind=kind, dataset="d", split="test", group=name, seconds=len(audio) / 16000,
-        read=lambda: audio, **more,
+        source=audio, **more,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.proportion import proportion_confint
+
 from whisper_steer.eval import intervals
 
 

@@ -14,11 +14,12 @@ import whisper
 from whisper.decoding import DecodingResult
 from whisper.normalizers import EnglishTextNormalizer
 from whisper.utils import compression_ratio
+
+from whisper_steer.data.normalize import choose_normalizer, normalize
 from whisper_steer.eval import metrics
 from whisper_steer.eval.metrics import Output, Window
-from whisper_steer.eval.normalize import choose_normalizer, normalize
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 
 
 def garble(text: str, rng: random.Random) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from bench import corpus
 from click.testing import CliRunner
+
 from whisper_steer.eval.cli import benchmark
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

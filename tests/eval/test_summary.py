@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from whisper_steer.eval.long import segment_times, stretch_words
 from whisper_steer.eval.metrics import Output, Window
 from whisper_steer.eval.summary import clip_sets, summarise

@@ -12,6 +12,10 @@ from bench import artifact_folder
 from helpers import make_artifact
 from whisper.decoding import DecodingOptions
 from whisper.model import Whisper
+
+import whisper_steer
+from whisper_steer.data.pack import load_speech
+from whisper_steer.errors import UsageError
 from whisper_steer.eval.session import Session, StandIn
 from whisper_steer.eval.store import Store
 from whisper_steer.eval.systems import SYSTEMS, choose_systems
@@ -19,11 +23,7 @@ from whisper_steer.eval.systems.decoder import masked, projected
 from whisper_steer.eval.systems.soft_frozen import COSINE, turn_back
 from whisper_steer.eval.systems.text import deloop, remove_phrases
 from whisper_steer.eval.vads import firered, silero, silero_probability
-
-import whisper_steer
-from whisper_steer.calibration import load_speech
-from whisper_steer.errors import UsageError
-from whisper_steer.steering import Steering
+from whisper_steer.steer.steering import Steering
 
 AUDIO = (0.1 * np.random.default_rng(0).standard_normal(32000)).astype(np.float32)
 

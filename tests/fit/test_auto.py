@@ -9,20 +9,20 @@ import pytest
 from helpers import make_artifact
 from whisper.model import Whisper
 
-from whisper_steer import artifact as artifacts
-from whisper_steer.artifact import Artifact
-from whisper_steer.cache import cache_folder
+from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import UsageError
-from whisper_steer.fingerprint import encoder_fingerprint
-from whisper_steer.fit import clips, pipeline
+from whisper_steer.files.cache import cache_folder
+from whisper_steer.fit import pipeline
 from whisper_steer.fit.auto import auto_fit
+from whisper_steer.steer import artifact as artifacts
+from whisper_steer.steer.artifact import Artifact
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Whisper) -> None:
     """An artifact made by hand for the minutes of a fit; a cache of its own."""
     monkeypatch.setenv("WHISPER_STEER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(clips, "from_pack", list)
+    monkeypatch.setattr("whisper_steer.fit.auto.load_pack", list)
     monkeypatch.setattr(pipeline, "fit", lambda *_, **__: make_artifact(tiny_model.encoder, threshold=1.0))
 
 

@@ -8,18 +8,20 @@ import pytest
 import torch
 from whisper.model import Whisper
 
-from whisper_steer.artifact import Artifact
+from whisper_steer.data.clips import Clip
+from whisper_steer.data.pack import PACK
+from whisper_steer.data.splits import select
+from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
+from whisper_steer.encoders.record import Activations
 from whisper_steer.errors import FitError
-from whisper_steer.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.fit import labels as labels_of
-from whisper_steer.fit.activations import Activations
-from whisper_steer.fit.clips import PACK, Clip, select
 from whisper_steer.fit.fit_gate import fit_gates, window_scores, with_context
 from whisper_steer.fit.pipeline import Plan, compare, fit, held_out
-from whisper_steer.fit.train_sae import Training
-from whisper_steer.gate import Gate
-from whisper_steer.sae import Latents
-from whisper_steer.steering import Steering
+from whisper_steer.gate.kinds import Gate
+from whisper_steer.sae.model import Latents
+from whisper_steer.sae.train import Training
+from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.steering import Steering
 
 PLAN = Plan(
     speech_windows=4,

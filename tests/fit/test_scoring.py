@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
+from whisper_steer.encoders.hooks import read_activations
 from whisper_steer.fit.scoring import auroc, run_from, silence_gradient, silence_log_odds
-from whisper_steer.hooks import read_activations
 
 
 def test_auroc_is_scikit_learns_also_with_many_zeros() -> None:

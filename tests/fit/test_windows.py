@@ -5,7 +5,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from whisper_steer.fit.clips import Clip
+from whisper_steer.data.clips import Clip
 from whisper_steer.fit.labels import FRAMES, NONSPEECH, SPEECH
 from whisper_steer.fit.windows import alone_window, crowded_window, hard, plan, single
 

@@ -16,8 +16,8 @@ import pytest
 import soundfile
 
 from whisper_steer.errors import UsageError
+from whisper_steer.files.lock import LOCK
 from whisper_steer.fit.workplace import PREFIX, workplace
-from whisper_steer.lock import LOCK
 
 
 @pytest.fixture(autouse=True)

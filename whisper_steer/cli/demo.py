@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from whisper_steer.disk import write_whole
+from whisper_steer.files.disk import write_whole
 
 
 @click.command()

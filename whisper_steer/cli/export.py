@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from whisper.model import Whisper
 
-    from whisper_steer.steering import Steering
+    from whisper_steer.steer.steering import Steering
 
 METHODS = click.Choice(["mean-difference", "clamp", "additive", "scaled-additive", "multiplicative"])
 QUANTIZATIONS = click.Choice(["float32", "float16", "int8", "int8_float16", "int8_float32", "int16"])
@@ -68,9 +68,9 @@ def export(
     mean-difference is one vector, and exact. The other methods depend on the frame: a few neurons, learned from
     audio, do what they do; how well is printed and stands in the card.
     """
-    from whisper_steer.export import check, check_free, log_mel
-    from whisper_steer.export import export as write
-    from whisper_steer.models import load_model
+    from whisper_steer.export.write import check, check_free, log_mel
+    from whisper_steer.export.write import export as write
+    from whisper_steer.models.load import load_model
 
     folder = out or Path(f"{Path(model).stem}-{format}")
     check_free(folder)
@@ -88,9 +88,9 @@ def export(
 
 
 def _steering(model: Whisper, steering: str, method: str, strength: float | None) -> Steering | None:
-    from whisper_steer import artifact as artifacts
-    from whisper_steer.fingerprint import encoder_fingerprint
-    from whisper_steer.steering import Steering
+    from whisper_steer.encoders.fingerprint import encoder_fingerprint
+    from whisper_steer.steer import artifact as artifacts
+    from whisper_steer.steer.steering import Steering
 
     if steering == "none":
         return None
@@ -111,8 +111,8 @@ def _steering(model: Whisper, steering: str, method: str, strength: float | None
 
 def _samples(audio: Path | None, windows: int) -> Iterator[np.ndarray]:
     """Recordings to learn from, half of them speech where the built-in pack gives them. Read when needed."""
-    from whisper_steer.audio import load_audio
-    from whisper_steer.fit.clips import from_pack
+    from whisper_steer.audio.load import load_audio
+    from whisper_steer.data.pack import load_pack
 
     chosen = random.Random(0)
     if audio is not None:
@@ -120,7 +120,7 @@ def _samples(audio: Path | None, windows: int) -> Iterator[np.ndarray]:
         for path in chosen.sample(paths, min(windows, len(paths))):
             yield load_audio(path)
         return
-    clips = from_pack()
+    clips = load_pack()
     for kind in ("speech", "nonspeech"):
         alike = [clip for clip in clips if clip.kind == kind]
         for clip in chosen.sample(alike, min(windows // 2, len(alike))):
@@ -128,7 +128,7 @@ def _samples(audio: Path | None, windows: int) -> Iterator[np.ndarray]:
 
 
 def _recordings(paths: tuple[Path, ...]) -> list[Path]:
-    from whisper_steer.fit.clips import AUDIO_SUFFIXES
+    from whisper_steer.data.layout import AUDIO_SUFFIXES
 
     found = [
         each

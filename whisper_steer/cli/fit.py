@@ -8,14 +8,16 @@ from pathlib import Path
 
 import click
 
-from whisper_steer.artifact import Artifact, check_free
+from whisper_steer.data import own
+from whisper_steer.data.clips import Clip
+from whisper_steer.data.pack import load_pack
 from whisper_steer.errors import UsageError
-from whisper_steer.fit import clips as sources
 from whisper_steer.fit import pipeline
-from whisper_steer.fit.train_sae import Training
 from whisper_steer.fit.workplace import workplace
-from whisper_steer.gate import choose_threshold
-from whisper_steer.models import load_model
+from whisper_steer.gate.kinds import choose_threshold
+from whisper_steer.models.load import load_model
+from whisper_steer.sae.train import Training
+from whisper_steer.steer.artifact import Artifact, check_free
 
 DEFAULTS = pipeline.Plan()
 
@@ -121,15 +123,15 @@ def summary(artifact: Artifact, path: Path) -> str:
     return "\n".join(lines)
 
 
-def _clips(speech: Path | None, nonspeech: Path | None, manifest: Path | None) -> list[sources.Clip]:
+def _clips(speech: Path | None, nonspeech: Path | None, manifest: Path | None) -> list[Clip]:
     if manifest is not None:
         if speech or nonspeech:
             raise UsageError("give --manifest, or --speech with --nonspeech, not both")
-        return sources.from_manifest(manifest)
+        return own.manifest(manifest)
     if speech is None and nonspeech is None:
-        return sources.from_pack()
+        return load_pack()
     if speech is None or nonspeech is None:
         raise UsageError(
             "--speech and --nonspeech go together; give both, or neither to use the built-in pack"
         )
-    return sources.from_folder(speech, "speech") + sources.from_folder(nonspeech, "nonspeech")
+    return own.folder(speech, "speech") + own.folder(nonspeech, "nonspeech")

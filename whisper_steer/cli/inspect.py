@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from whisper_steer.artifact import Artifact
+    from whisper_steer.steer.artifact import Artifact
 
 PROMISES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 """largest shares of speech windows suppressed, for which thresholds are shown"""
@@ -38,7 +38,7 @@ def inspect(artifact: str, as_json: bool) -> None:
     Model, hook, SAE, selected latents with their scores, gate, calibration with the threshold for several promises,
     data, measured results.
     """
-    from whisper_steer.artifact import Artifact, resolve
+    from whisper_steer.steer.artifact import Artifact, resolve
 
     loaded = Artifact.load(resolve(artifact))
     if as_json:
@@ -53,7 +53,7 @@ def thresholds(artifact: Artifact) -> list[dict[str, float]]:
     ``conformal``: the highest threshold that keeps it. ``threshold``: the one in use, see `gate.choose_threshold`.
     The shares are those of the held-out windows below it. Evidence and thresholds are logits.
     """
-    from whisper_steer.gate import choose_threshold, conformal_threshold, smallest_promise
+    from whisper_steer.gate.kinds import choose_threshold, conformal_threshold, smallest_promise
 
     speech, nonspeech = artifact.speech_scores, artifact.nonspeech_scores
     rows = []

@@ -15,7 +15,7 @@ ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
 @click.option("--model-dir", help="Where models are kept.  [default: ~/.cache/whisper]")
 def models(model_dir: str | None) -> None:
     """List checkpoints: parameters, where each would come from, and their steering."""
-    from whisper_steer.checkpoints import available_models
+    from whisper_steer.models.checkpoints import available_models
 
     steering = _artifacts()
     rows = [("MODEL", "PARAMETERS", "FROM", "STEERING")]
@@ -35,10 +35,10 @@ def models(model_dir: str | None) -> None:
 
 def _artifacts() -> list[tuple[str, str]]:
     """(model's name, "shipped" or "cached: folder") of every artifact, by its card."""
-    from whisper_steer.artifact import shipped_folder
-    from whisper_steer.cache import cache_folder
     from whisper_steer.errors import ArtifactError
-    from whisper_steer.validation import CARD, read_card
+    from whisper_steer.files.cache import cache_folder
+    from whisper_steer.steer.artifact import shipped_folder
+    from whisper_steer.steer.validation import CARD, read_card
 
     found = []
     for root, label in ((shipped_folder(), "shipped"), (cache_folder("steering"), "cached")):
@@ -57,9 +57,9 @@ def _parameters(name: str) -> str:
 
 
 def _source(name: str, model_dir: str | None) -> str:
-    from whisper_steer.checkpoints import find
     from whisper_steer.errors import ModelError
-    from whisper_steer.weights import packaged_models
+    from whisper_steer.models.checkpoints import find
+    from whisper_steer.models.weights import packaged_models
 
     try:
         found = find(name, model_dir)

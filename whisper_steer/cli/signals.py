@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from whisper_steer.scratch import remove_all
+from whisper_steer.files.scratch import remove_all
 
 
 @contextmanager

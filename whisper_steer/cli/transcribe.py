@@ -16,7 +16,7 @@ from whisper_steer.errors import ArtifactError, WhisperSteerError
 if TYPE_CHECKING:
     from whisper.model import Whisper
 
-    from whisper_steer.steering import Mode
+    from whisper_steer.steer.steering import Mode
 
 MODES = click.Choice(["skip", "steer", "off"])
 METHODS = click.Choice(["clamp", "additive", "scaled-additive", "multiplicative", "mean-difference"])
@@ -74,7 +74,7 @@ def transcribe(
 
     from tqdm import tqdm
 
-    from whisper_steer.output import write_outputs
+    from whisper_steer.files.output import write_outputs
 
     output_dir, output_format = options.pop("output_dir"), options.pop("output_format")
     Path(output_dir).mkdir(parents=True, exist_ok=True)
@@ -154,8 +154,8 @@ def _with_openai(options: dict[str, Any], steered: dict[str, Any], auto_fit: boo
     """Load model and steering; returns `transcribe` for them."""
     import torch
 
-    from whisper_steer.models import load_model
-    from whisper_steer.transcription import prepare, transcribe
+    from whisper_steer.models.load import load_model
+    from whisper_steer.runtimes.openai import prepare, transcribe
 
     if threads := options.pop("threads"):
         torch.set_num_threads(threads)
@@ -173,7 +173,7 @@ def _with_backend(
     backend: str, runtime: dict[str, Any], options: dict[str, Any], steered: dict[str, Any]
 ) -> Callable[..., Any]:
     """Load another runtime with model and steering; returns its ``transcribe``."""
-    from whisper_steer.backends import Runtime, load, refuse_missing
+    from whisper_steer.cli.backends import Runtime, load, refuse_missing
 
     refuse_missing(backend, options)
     name = _model(options)
@@ -185,7 +185,7 @@ def _with_backend(
 
 def _model(options: dict[str, Any]) -> str:
     """Take the model's name out of the options; where none was given, choose one and say why."""
-    from whisper_steer.checkpoints import default_model
+    from whisper_steer.models.checkpoints import default_model
 
     name: str | None = options.pop("model")
     if name is None:
@@ -211,8 +211,8 @@ def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) 
 
 def _require_artifact(model: Whisper, name: str, auto_fit: bool) -> None:
     """Make sure that an artifact for the model's encoder can be found: shipped, cached, or fitted now."""
-    from whisper_steer.artifact import find
-    from whisper_steer.fingerprint import encoder_fingerprint
+    from whisper_steer.encoders.fingerprint import encoder_fingerprint
+    from whisper_steer.steer.artifact import find
 
     if find(encoder_fingerprint(model.encoder)) is not None:
         return

@@ -78,7 +78,7 @@ def page(shown: Demonstration) -> str:
 def notes(shown: Demonstration) -> str:
     """Where all of this comes from."""
     return (
-        f"The voice is synthetic: {shown.card['voice']}. The sounds are computed by whisper_steer.synthetic; nothing "
+        f"The voice is synthetic: {shown.card['voice']}. The sounds are computed by whisper_steer.sounds; nothing "
         "was recorded. Both columns are made with the defaults of openai-whisper. Boxes lie at the times that the "
         "transcripts give. A written word counts as invented where it stands for no word that is said within two "
         "seconds of its segment. The gate's evidence is read in windows of 30 s, as logits over 0.2 s."

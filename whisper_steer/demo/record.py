@@ -1,7 +1,7 @@
 """Makes the demonstration recording: ``pip install hibari-tts==0.2.1``, ``python -m whisper_steer.demo.record``.
 
 A nurse who does not exist dictates notes on a home visit and lets the recorder run in between. The voice is "heart" of
-hibari-tts (Apache-2.0), which ships inside that package; the sounds of the pauses come from `whisper_steer.synthetic`,
+hibari-tts (Apache-2.0), which ships inside that package; the sounds of the pauses come from `whisper_steer.sounds`,
 chosen by trying which of them genuine tiny.en writes text on. Nothing is recorded and nothing is drawn at random: the
 same versions on the same machine make the same bytes. Writes ``demo.flac`` (16 kHz, mono, 16 bit) and ``demo.json``
 (every stretch with its start and end in seconds, and its ``text`` or its ``label``) into ``whisper_steer/assets``.
@@ -19,8 +19,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from whisper_steer.audio import SAMPLE_RATE
-from whisper_steer.synthetic import generate
+from whisper_steer.audio.load import SAMPLE_RATE
+from whisper_steer.sounds import generate
 
 Samples = npt.NDArray[np.float32]
 
@@ -107,7 +107,7 @@ def main() -> None:
     card = {
         "command": "python -m whisper_steer.demo.record",
         "voice": f'"{VOICE}" of hibari-tts {__version__} (Apache-2.0)',
-        "sounds": "whisper_steer.synthetic",
+        "sounds": "whisper_steer.sounds",
         "licence": "MIT, as this package",
         "seconds": round(len(recording) / SAMPLE_RATE, 2),
         "stretches": stretches,

@@ -17,15 +17,15 @@ from torch.nn import functional as F
 from whisper.audio import N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from whisper.model import Whisper
 
-from whisper_steer import checkpoints
-from whisper_steer import gate as gates
-from whisper_steer.audio import Mono, load_audio
+from whisper_steer.audio.load import Mono, load_audio
+from whisper_steer.audio.spectrogram import log_mel_spectrogram
 from whisper_steer.demo.words import Column, Stretch, judge
-from whisper_steer.hooks import read_activations
-from whisper_steer.models import load_model
-from whisper_steer.spectrogram import log_mel_spectrogram
-from whisper_steer.steering import Steering
-from whisper_steer.transcription import prepare, transcribe
+from whisper_steer.encoders.hooks import read_activations
+from whisper_steer.gate import kinds as gates
+from whisper_steer.models import checkpoints
+from whisper_steer.models.load import load_model
+from whisper_steer.runtimes.openai import prepare, transcribe
+from whisper_steer.steer.steering import Steering
 
 ASSETS = Path(__file__).parent.parent / "assets"
 RECORDING = ASSETS / "demo.flac"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from whisper.model import Whisper
 
-from whisper_steer import artifact
-from whisper_steer.cache import cache_folder
-from whisper_steer.fingerprint import encoder_fingerprint
-from whisper_steer.fit import clips, pipeline
+from whisper_steer.data.pack import load_pack
+from whisper_steer.encoders.fingerprint import encoder_fingerprint
+from whisper_steer.files.cache import cache_folder
+from whisper_steer.fit import pipeline
 from whisper_steer.fit.workplace import workplace
+from whisper_steer.steer import artifact
 
 
 def auto_fit(model: Whisper, name: str) -> Path:
@@ -26,6 +27,6 @@ def auto_fit(model: Whisper, name: str) -> Path:
     artifact.clear_damaged(folder)
     artifact.check_free(folder)
     with workplace() as work:
-        fitted = pipeline.fit(model, clips.from_pack(), work, name=name)
+        fitted = pipeline.fit(model, load_pack(), work, name=name)
     fitted.info["command"] = f"whisper-steer fit {name}"
     return fitted.save(folder)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from whisper_steer.fit.activations import Activations
+from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.labels import SPEECH
 from whisper_steer.fit.stretches import Stretch, cut
-from whisper_steer.gate import POOL_FRAMES, Gate, convolved, moving_mean
-from whisper_steer.sae import normalise
+from whisper_steer.gate.kinds import POOL_FRAMES, Gate, convolved, moving_mean
+from whisper_steer.sae.model import normalise
 
 HIDDEN, CONV_STEPS = 64, 13
 """features; steps of 40 ms that the convolution sees"""

@@ -14,12 +14,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from whisper_steer.encoders.record import Activations
 from whisper_steer.errors import FitError
 from whisper_steer.fit import conv_gate
-from whisper_steer.fit.activations import Activations
 from whisper_steer.fit.labels import NONSPEECH, SPEECH
-from whisper_steer.gate import CONTEXT_FRAMES, POOL_FRAMES, Gate, moving_mean, pool
-from whisper_steer.sae import Latents, normalise
+from whisper_steer.gate.kinds import CONTEXT_FRAMES, POOL_FRAMES, Gate, moving_mean, pool
+from whisper_steer.sae.model import Latents, normalise
 
 FRAMES = 160_000
 PADDING_SHARE = 0.1

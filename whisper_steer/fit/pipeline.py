@@ -11,18 +11,20 @@ import torch
 from torch import Tensor
 from whisper.model import Whisper
 
-from whisper_steer.artifact import Artifact
+from whisper_steer.data.clips import Clip
+from whisper_steer.data.pack import PACK
+from whisper_steer.data.splits import halves, select
+from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
+from whisper_steer.encoders.record import Activations, record
 from whisper_steer.errors import FitError
-from whisper_steer.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.fit import scoring, selection, strengths, windows
-from whisper_steer.fit.activations import Activations, record
-from whisper_steer.fit.clips import PACK, Clip, halves, select
 from whisper_steer.fit.conv_gate import FEWEST_STEPS
 from whisper_steer.fit.fit_gate import fit_gates, window_scores
-from whisper_steer.fit.train_sae import Training, measure, train
 from whisper_steer.fit.windows import Window
-from whisper_steer.gate import Gate, smallest_promise
-from whisper_steer.sae import SAEConfig
+from whisper_steer.gate.kinds import Gate, smallest_promise
+from whisper_steer.sae.model import SAEConfig
+from whisper_steer.sae.train import Training, measure, train
+from whisper_steer.steer.artifact import Artifact
 
 DEFAULT_HOOK_POINT = "ln_post"
 """the encoder's output: the one point that every runtime shows"""
@@ -69,7 +71,7 @@ def fit(
     """Fit SAE, gate and edits for a model.
 
     ``clips`` are used by their splits: everything is fitted on ``fit``; ``choose`` is halved by speakers and source
-    recordings (`whisper_steer.fit.clips.halves`): on one half gate and strengths are chosen, on the other the gate is
+    recordings (`whisper_steer.data.clips.halves`): on one half gate and strengths are chosen, on the other the gate is
     calibrated, so that the promise is that of a gate fixed beforehand; ``test`` is never read. Where no gate can be
     chosen, all of ``choose`` calibrates a `SAFE_GATE`. ``work`` keeps activations and checkpoints; a second call
     with the same arguments goes on where the first was killed, and one with others keeps its own beside. Raises

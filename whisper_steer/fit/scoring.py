@@ -17,10 +17,10 @@ from tqdm import tqdm
 from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
-from whisper_steer.fit.activations import Activations
+from whisper_steer.encoders.hooks import hook_points
+from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.labels import NONSPEECH, SPEECH
-from whisper_steer.hooks import hook_points
-from whisper_steer.sae import SAE
+from whisper_steer.sae.model import SAE
 
 FRAMES_PER_WINDOW = 40
 MOST_WINDOWS = 300

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whisper_steer.fit.activations import Activations
+from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.fit.scoring import LatentScores
-from whisper_steer.methods import Edits
-from whisper_steer.sae import SAE
+from whisper_steer.sae.model import SAE
+from whisper_steer.steer.methods import Edits
 
 GATE_LATENTS = 128
 EDIT_LATENTS = 64

@@ -13,9 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 from whisper.model import Whisper
 
-from whisper_steer.fit.activations import Activations
+from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.scoring import run_from
-from whisper_steer.methods import METHODS, Edits, get_method
+from whisper_steer.steer.methods import METHODS, Edits, get_method
 
 GRID: dict[str, tuple[float, ...]] = {
     "clamp": (0.25, 0.5, 1.0, 2.0, 4.0),

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from whisper_steer.fit.labels import SPEECH
-from whisper_steer.gate import POOL_FRAMES
+from whisper_steer.gate.kinds import POOL_FRAMES
 
 PAUSE = 25
 """frames of silence inside one stretch of speech"""

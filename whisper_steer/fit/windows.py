@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from whisper.audio import N_SAMPLES, SAMPLE_RATE
 
-from whisper_steer.fit.clips import Clip, Kind
+from whisper_steer.data.clips import Clip, Kind
 from whisper_steer.fit.degrade import degraded, draw_condition, looped, mix, peak_safe
 from whisper_steer.fit.labels import (
     FRAME_SAMPLES,

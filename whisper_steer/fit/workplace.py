@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whisper_steer.lock import LOCK, alone_in, is_abandoned
-from whisper_steer.scratch import scratch_folder
+from whisper_steer.files.lock import LOCK, alone_in, is_abandoned
+from whisper_steer.files.scratch import scratch_folder
 
 PREFIX = "whisper-steer-fit-"
 YOUNG = 60.0

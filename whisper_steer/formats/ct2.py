@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from whisper.model import AudioEncoder, Linear, ModelDimensions, Whisper
 
+from whisper_steer.encoders.fingerprint import weights_fingerprint
 from whisper_steer.errors import ModelError
-from whisper_steer.fingerprint import weights_fingerprint
 
 BINARY_VERSION = 6
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -92,15 +92,19 @@ def load_model(folder: str | Path) -> Whisper:
     return model.eval()
 
 
-def load_encoder(folder: str | Path) -> AudioEncoder:
+def load_encoder(folder: str | Path, n_blocks: int | None = None) -> AudioEncoder:
     """The encoder of a CTranslate2 folder as openai-whisper's, float32, in evaluation mode.
 
-    Raises `ModelError` where the folder holds no Whisper, is damaged, of another binary version, or stored in int8.
+    ``n_blocks``: its first so many blocks only. Raises `ModelError` where the folder holds no Whisper, is damaged, of
+    another binary version, or stored in int8.
     """
     everything, heads = read_weights(folder, "encoder")
     weights = _part(everything, "encoder")
     n_state, n_mels, _ = weights["conv1.weight"].shape
-    n_ctx, n_layer = len(weights["positional_embedding"]), _count_blocks(everything, "encoder")
+    n_ctx, present = len(weights["positional_embedding"]), _count_blocks(everything, "encoder")
+    n_layer = present if n_blocks is None else min(n_blocks, present)
+    left_out = tuple(f"blocks.{i}." for i in range(n_layer, present))
+    weights = {name: weight for name, weight in weights.items() if not name.startswith(left_out or ("-",))}
     encoder = AudioEncoder(n_mels, n_ctx, n_state, heads["encoder"], n_layer)
     _widen(encoder, weights)
     _load_state(encoder, weights, folder)
@@ -108,7 +112,7 @@ def load_encoder(folder: str | Path) -> AudioEncoder:
 
 
 def fingerprint(folder: str | Path) -> str:
-    """The encoder's fingerprint, see `whisper_steer.fingerprint.encoder_fingerprint`. Raises `ModelError`."""
+    """The encoder's fingerprint, see `whisper_steer.encoders.fingerprint.encoder_fingerprint`. Raises `ModelError`."""
     weights = _part(read_weights(folder, "encoder")[0], "encoder")
     del weights["positional_embedding"]
     return weights_fingerprint(weights)
@@ -221,7 +225,7 @@ def _count_blocks(weights: dict[str, Tensor], stack: str) -> int:
 
 
 def _widen(encoder: AudioEncoder, weights: dict[str, Tensor]) -> None:
-    """Make room for MLPs that were widened, see `whisper_steer.baking`."""
+    """Make room for MLPs that were widened, see `whisper_steer.export.bake`."""
     for i, block in enumerate(encoder.blocks):
         n_state, width = block.mlp[0].in_features, len(weights[f"blocks.{i}.mlp.0.bias"])
         if width != block.mlp[0].out_features:

@@ -9,18 +9,18 @@ from typing import Any
 
 from faster_whisper.utils import download_model
 
-from whisper_steer.checkpoints import available_models, remedy, resolve
 from whisper_steer.errors import ModelError
+from whisper_steer.files.scratch import scratch_folder
 from whisper_steer.formats.ct2_save import save_ct2
-from whisper_steer.models import load_model
-from whisper_steer.scratch import scratch_folder
+from whisper_steer.models.checkpoints import available_models, remedy, resolve
+from whisper_steer.models.load import load_model
 
 
 @contextmanager
 def ct2_folder(name_or_path: str | Path, options: dict[str, Any]) -> Iterator[str]:
     """A folder to load while the context lasts.
 
-    In this order: the folder itself; what faster-whisper downloaded earlier; what `whisper_steer.checkpoints` finds, a
+    In this order: the folder itself; what faster-whisper downloaded earlier; what `checkpoints` finds, a
     ``.pt`` being converted in passing; what faster-whisper downloads. ``options`` are those of
     `faster_whisper.WhisperModel` (``download_root``, ``local_files_only``, ``revision``, ``use_auth_token``).
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from whisper.model import Whisper
 
+from whisper_steer.files.scratch import scratch_folder
 from whisper_steer.formats.hf import import_transformers, quiet, save_hf
-from whisper_steer.scratch import scratch_folder
 
 
 def save_ct2(model: Whisper, folder: Path, quantization: str | None = "float16") -> None:

@@ -45,7 +45,7 @@ def quiet() -> Iterator[None]:
 def build_hf(model: Whisper) -> WhisperForConditionalGeneration:
     """The same weights in transformers, float32 on the CPU, with the generation config of OpenAI's checkpoints.
 
-    An MLP that was widened (see `whisper_steer.baking`) stays so. Raises `MissingPackageError`.
+    An MLP that was widened (see `whisper_steer.export.bake`) stays so. Raises `MissingPackageError`.
     """
     transformers = import_transformers()
     dims, tokenizer = model.dims, _tokenizer(model)

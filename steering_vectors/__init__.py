@@ -1,1 +1,0 @@
-"""The fitted artifacts that come with the package, one folder each."""

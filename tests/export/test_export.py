@@ -1,0 +1,165 @@
+"""A checkpoint with steering inside must do what hooks do, in runtimes that know nothing of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+import whisper
+from helpers import ALWAYS_OPEN, make_artifact
+from whisper.model import Whisper
+
+from whisper_steer import Steering
+from whisper_steer.encoders.hooks import hooked
+from whisper_steer.errors import FingerprintError, UsageError
+from whisper_steer.export import bake as baking
+from whisper_steer.export.write import check, export, load_exported
+from whisper_steer.formats.ct2_save import save_ct2
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def mel() -> torch.Tensor:
+    return torch.randn(1, 80, 3000, generator=torch.Generator().manual_seed(0))
+
+
+def mean_difference(model: Whisper, point: str) -> Steering:
+    artifact = make_artifact(model.encoder, threshold=ALWAYS_OPEN, hook_point=point)
+    return Steering(artifact, mode="steer", method="mean-difference", gated=False)
+
+
+@pytest.mark.parametrize("point", ["blocks.0", "blocks.1", "ln_post"])
+def test_a_constant_in_the_weights_is_a_constant_by_hooks(tiny_model: Whisper, mel: Any, point: str) -> None:
+    steering = mean_difference(tiny_model, point)
+    expected, _ = steering.encode(tiny_model.encoder, mel)
+    baked = baking.bake_vector(tiny_model, point, baking.constant(steering))
+    assert torch.allclose(baked.encoder(mel), expected, atol=2e-5)
+    assert (expected - tiny_model.encoder(mel)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("format", ["openai", "hf", "ct2"])
+def test_the_folder_loads_in_its_stock_runtime(
+    tiny_model: Whisper, mel: Any, tmp_path: Path, wav_files: dict[str, Path], format: Any
+) -> None:
+    steering = mean_difference(tiny_model, "blocks.0")
+    expected, _ = steering.encode(tiny_model.encoder, mel)
+    export(tiny_model, tmp_path / "out", format=format, steering=steering)
+    found = load_exported(tmp_path / "out")(mel)
+    assert torch.allclose(found, expected, rtol=2e-2, atol=2e-2)  # hf and ct2 keep fp16
+    card = json.loads((tmp_path / "out" / "card.json").read_text(encoding="utf-8"))
+    assert card["name"] == "by-hand"
+    assert (card["baked"]["method"], card["baked"]["exact"], card["format"]) == (
+        "mean-difference",
+        True,
+        format,
+    )
+    result = check(tiny_model, steering, tmp_path / "out", list(wav_files.values()))
+    assert result.recordings == 3
+    assert result.identical_tokens == 3
+    assert 0 < result.max_difference < 0.05 < result.scale
+
+
+def test_openai_whisper_transcribes_with_it(
+    tiny_model: Whisper, tmp_path: Path, wav_files: dict[str, Path]
+) -> None:
+    export(tiny_model, tmp_path / "out", format="openai", steering=mean_difference(tiny_model, "blocks.1"))
+    loaded = whisper.load_model(str(tmp_path / "out" / "model.pt"), device="cpu")
+    samples, _ = soundfile.read(wav_files["tone"], dtype="float32")
+    options: dict[str, Any] = {"temperature": 0.0, "fp16": False, "sample_len": 8}
+    assert loaded.transcribe(samples, **options)["text"] != tiny_model.transcribe(samples, **options)["text"]
+
+
+@pytest.mark.parametrize("ramp", [None, 50.0])
+def test_a_clamp_of_the_mlps_own_latents_is_a_few_neurons(
+    tiny_model: Whisper, mel: Any, ramp: float | None
+) -> None:
+    """Against the clamp written out: ReLU latents, and JumpReLU latents with a steep step."""
+    generator = torch.Generator().manual_seed(3)
+    weight, directions = torch.randn(5, 32, generator=generator), torch.randn(5, 32, generator=generator)
+    directions /= directions.norm(dim=1, keepdim=True)
+    weight /= 10
+    bias, threshold = torch.randn(5, generator=generator) / 10, torch.full((5,), 0.3)
+    value = torch.tensor([0.0, 0.5, 0.0, 0.2, 0.0])
+    seen: list[torch.Tensor] = []
+    block = tiny_model.encoder.blocks[0]
+    handle = block.mlp_ln.register_forward_hook(lambda _m, _i, output: seen.append(output))
+
+    def clamp(hidden: torch.Tensor) -> torch.Tensor:
+        p = seen[-1] @ weight.T + bias
+        z = torch.relu(p - threshold) if ramp is None else p * (p > threshold)
+        return hidden + (value - z) @ directions
+
+    with hooked(tiny_model.encoder, ("blocks.0", clamp)), torch.no_grad():
+        expected = tiny_model.encoder(mel)
+    handle.remove()
+    errors = []
+    for sharpness in (1.0, 10.0, 100.0):
+        neurons = baking.clamp_neurons(
+            weight, bias, threshold, directions, value, sharpness=sharpness, ramp=ramp
+        )
+        baked = baking.bake_neurons(tiny_model, 0, neurons)
+        errors.append(float((baked.encoder(mel).detach() - expected).abs().mean()))
+    change = float((expected - tiny_model.encoder(mel).detach()).abs().mean())
+    assert errors[2] < errors[1] < errors[0]
+    assert errors[2] < 0.02 * change
+
+
+def test_a_wider_mlp_survives_conversion(tiny_model: Whisper, mel: Any, tmp_path: Path) -> None:
+    neurons = baking.Neurons(torch.randn(5, 32), torch.randn(5), torch.randn(32, 5), torch.randn(32))
+    baked = baking.bake_neurons(tiny_model, 1, neurons)
+    save_ct2(baked, tmp_path / "out")
+    found = load_exported(tmp_path / "out")(mel)
+    assert torch.allclose(found, baked.encoder(mel), rtol=2e-2, atol=2e-2)
+    assert (found - tiny_model.encoder(mel)).abs().max() > 0.1
+
+
+def test_neurons_learn_the_clamp(tiny_model: Whisper, mel: Any) -> None:
+    """On frames that they were not fitted to; adding the mean alone would explain nothing."""
+    steering = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN), mode="steer", gated=False)
+    _, explained = baking.distil(tiny_model, steering, [mel[0]], steps=150)
+    assert 0.2 < explained <= 1.0
+
+
+def test_conversion_without_steering_keeps_the_model(tiny_model: Whisper, mel: Any, tmp_path: Path) -> None:
+    card = export(tiny_model, tmp_path / "out", format="hf")
+    assert torch.allclose(load_exported(tmp_path / "out")(mel), tiny_model.encoder(mel), rtol=1e-3, atol=1e-3)
+    assert "baked" not in card
+
+
+def test_what_cannot_be_exported_is_said(tiny_model: Whisper, tmp_path: Path) -> None:
+    clamp = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN), mode="steer", gated=False)
+    with pytest.raises(UsageError, match="wider MLP"):
+        export(tiny_model, tmp_path / "out", format="openai", steering=clamp)
+    with pytest.raises(UsageError, match="from audio"):
+        export(tiny_model, tmp_path / "out", format="hf", steering=clamp)
+    with pytest.raises(UsageError, match="--format ct2"):
+        export(tiny_model, tmp_path / "out", format="hf", quantization="int8")
+    clamp.artifact.hook_point = "ln_post"
+    with pytest.raises(UsageError, match="constant vector"):
+        export(tiny_model, tmp_path / "out", format="hf", steering=clamp, mels=[torch.zeros(80, 3000)])
+    clamp.artifact.fingerprint = "sha256:" + "0" * 64
+    with pytest.raises(FingerprintError, match="another encoder"):
+        export(tiny_model, tmp_path / "out", format="hf", steering=clamp)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_tokenizer_is_openai_whispers() -> None:
+    """On text of many scripts; a user's prompt must become the same tokens in each runtime."""
+    from whisper.tokenizer import get_encoding
+
+    from whisper_steer.formats.tokenizer import make_tokenizer
+
+    made, stock = make_tokenizer(51864), get_encoding("gpt2", 99)
+    for text in (
+        " It's 10 o'clock!?\n\n  tabs\tand naïve",
+        "日本語 한국어 العربية 🎉",
+        " don't we'll " + "x" * 50,
+    ):
+        assert made.encode(text, add_special_tokens=False).ids == stock.encode(text)
+        assert made.decode(stock.encode(text)) == text
+    assert {t: made.token_to_id(t) for t in stock._special_tokens} == stock._special_tokens

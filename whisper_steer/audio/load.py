@@ -1,0 +1,205 @@
+"""Audio input: any file, bytes, stdin or array becomes float32 mono at 16 kHz, without an ffmpeg binary.
+
+libsndfile (soundfile) reads what it can; PyAV, which carries the FFmpeg libraries in its wheel, reads the
+rest (mp4, m4a, webm, mov, ...). Blocks are mixed down and resampled as they are read, so a recording with
+many channels or a high rate is never held whole in its own format; a long one is kept in a temporary file.
+
+Samples are checked when they are read. Full scale is 1; what goes beyond it is kept up to `LOUDEST`, far more than any
+recording needs, and refused above: floats that were never divided by their full scale (32768 where they come from 16
+bit) would be judged to be without speech although somebody speaks, and larger ones overflow in the spectrogram.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from whisper_steer.audio.spectrogram import LONG, reserve, temporary_file
+from whisper_steer.errors import AudioError
+
+SAMPLE_RATE = 16000
+"""Rate in Hz that every Whisper model expects."""
+
+LOUDEST = 100.0
+"""the largest magnitude of a sample, 40 dB over full scale; up to here the gate was seen to hear speech as before"""
+
+_BLOCK = 1 << 18  # samples per channel read at a time by soundfile
+_OVERFLOWS = np.errstate(over="ignore", invalid="ignore")  # to infinity, which `_checked` refuses
+
+Mono = np.ndarray[Any, np.dtype[np.float32]]
+Chunk = tuple[int, Mono]  # (sampling rate in Hz, mono samples)
+
+
+def load_audio(source: str | Path | bytes | np.ndarray, sr: int = SAMPLE_RATE) -> Mono:
+    """Read a recording as the waveform that Whisper expects.
+
+    ``source`` is a path, ``"-"`` for stdin, the bytes of a file in any container, or an array that already
+    has the rate ``sr``: ``(samples,)`` or ``(samples, channels)``, floats as they are, integers of 8, 16 or 32 bits
+    divided by their full scale. Channels are averaged with equal weights; rates are converted with soxr (HQ). Float
+    samples beyond +-1 are kept up to `LOUDEST`. A recording of any length above zero is accepted: Whisper pads it to
+    30 s. Only an array may be empty, as in openai-whisper.
+
+    Returns float32 ``(n,)``, contiguous, at ``sr`` Hz; an ``np.memmap`` where it is longer than 20 min.
+
+    Raises ``AudioError``, one line, for a file that is missing, a folder, empty, no recording, without audio
+    stream, without samples; for samples that are NaN, infinite or beyond `LOUDEST`; for arrays of other types or
+    shapes; where a long recording finds no room in the temporary folder.
+    """
+    if isinstance(source, np.ndarray):
+        return _checked(_from_array(source), "the array")
+    if isinstance(source, bytes):
+        return _decode(io.BytesIO(source), "the audio bytes", sr)
+    if str(source) == "-":
+        return _decode(io.BytesIO(sys.stdin.buffer.read()), "stdin", sr)
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            return _decode(file if file.seekable() else io.BytesIO(file.read()), str(path), sr)
+    except IsADirectoryError:
+        raise AudioError(f"{path} is a folder: name the recordings in it") from None
+    except FileNotFoundError:
+        raise AudioError(f"{path} does not exist: check the path") from None
+    except OSError as exc:
+        raise AudioError(f"{path} cannot be opened: {exc.strerror or exc}") from None
+
+
+def as_samples(audio: Any) -> Any:
+    """Check an array or a tensor of samples at 16 kHz, and make of it what `load_audio` returns.
+
+    Tensors are taken like arrays: detached, of any float type, int8, int16 or int32. A float32 tensor ``(n,)`` on
+    another device than the CPU stays there. What is neither, a path for instance, comes back as it is.
+    Raises ``AudioError``.
+    """
+    if isinstance(audio, np.ndarray):
+        return load_audio(audio)
+    if not isinstance(audio, Tensor):
+        return audio
+    audio = audio.detach()
+    if audio.device.type != "cpu" and audio.dtype == torch.float32 and audio.ndim == 1:
+        if len(audio):
+            _check_peak(float(audio.abs().max()), "the tensor")
+        return audio
+    if audio.dtype in (torch.bfloat16, torch.float16):
+        audio = audio.float()
+    return _checked(_from_array(audio.cpu().numpy(), "the tensor"), "the tensor")
+
+
+def _decode(file: BinaryIO, name: str, sr: int) -> Mono:
+    if not file.read(1):
+        raise AudioError(f"{name}: empty, 0 bytes; record or download it again")
+    try:
+        file.seek(0)
+        return _joined(_resample(_soundfile_chunks(file), sr), name)
+    except (soundfile.SoundFileError, TypeError):  # TypeError: a file named .raw, of which it asks the rate
+        file.seek(0)
+        return _joined(_resample(_pyav_chunks(file, name), sr), name)
+
+
+def _soundfile_chunks(file: BinaryIO) -> Iterator[Chunk]:
+    with soundfile.SoundFile(file) as sound:
+        while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+            yield sound.samplerate, _mixed(block, axis=1)
+
+
+def _pyav_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
+    import av
+
+    try:
+        with av.open(file, mode="r", metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise AudioError(f"{name} has no audio stream")
+            stream = container.streams.audio[0]
+            to_float = av.AudioResampler(format="fltp")  # planar float32; layout and rate as in the file
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.error.InvalidDataError:
+                    continue  # a damaged packet: go on with the next, as ffmpeg does
+                for frame in frames:
+                    for planar in to_float.resample(frame):
+                        yield planar.sample_rate, _mixed(planar.to_ndarray(), axis=0)
+    except (av.error.FFmpegError, ValueError):
+        raise AudioError(
+            f"{name} is not a recording that can be decoded: convert it, for instance to 16-bit WAV"
+        ) from None
+
+
+def _resample(chunks: Iterator[Chunk], sr: int) -> Iterator[Mono]:
+    """Chunks of one sampling rate at ``sr`` Hz."""
+    stream: soxr.ResampleStream | None = None
+    for rate, mono in chunks:
+        if rate != sr:
+            stream = stream or soxr.ResampleStream(rate, sr, num_channels=1, dtype="float32")
+            mono = stream.resample_chunk(np.ascontiguousarray(mono, dtype=np.float32))
+        yield mono
+    if stream is not None:
+        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _joined(chunks: Iterator[Mono], name: str) -> Mono:
+    """Join chunks: in memory, or in a temporary file once they are longer than `LONG`."""
+    parts: list[Mono] = []
+    held = 0
+    with ExitStack() as stack:
+        file: BinaryIO | None = None
+        for chunk in chunks:
+            parts.append(_checked(chunk, name))
+            held += chunk.size
+            if file is None and held > LONG:
+                file = stack.enter_context(temporary_file())
+            if file is not None:
+                joined = np.concatenate(parts, dtype=np.float32)
+                reserve(file, file.tell() + joined.nbytes)
+                file.write(joined.tobytes())
+                parts.clear()
+        if file is not None:
+            file.flush()
+            return np.memmap(file, np.float32, "r+")
+    if not held:
+        raise AudioError(f"{name} holds no samples")
+    return np.concatenate(parts)
+
+
+@_OVERFLOWS
+def _from_array(array: np.ndarray, name: str = "the array") -> Mono:
+    if array.ndim not in (1, 2) or (array.ndim == 2 and 0 < array.shape[0] < array.shape[1]):
+        raise AudioError(f"{name} has shape {array.shape}: expected (samples,) or (samples, channels)")
+    if np.issubdtype(array.dtype, np.signedinteger) and array.itemsize <= 4:
+        array = array / -float(np.iinfo(array.dtype).min)
+    elif not np.issubdtype(array.dtype, np.floating):
+        raise AudioError(
+            f"{name} is of {array.dtype}: expected floats within +-1, int8, int16 or int32; "
+            "divide by the full scale, 32768 where the samples come from 16 bit"
+        )
+    return np.ascontiguousarray(array if array.ndim == 1 else _mixed(array, axis=1), dtype=np.float32)
+
+
+@_OVERFLOWS
+def _mixed(channels: np.ndarray, axis: int) -> np.ndarray:
+    return channels.mean(axis=axis)
+
+
+def _checked(mono: Mono, name: str) -> Mono:
+    if mono.size:
+        _check_peak(float(max(mono.max(), -mono.min())), name)
+    return mono
+
+
+def _check_peak(peak: float, name: str) -> None:
+    if not np.isfinite(peak):
+        raise AudioError(f"{name} holds NaN or infinite samples: repair or export it again")
+    if peak > LOUDEST:
+        raise AudioError(
+            f"{name} has samples up to {peak:.6g} where full scale is 1: divide them by their full scale "
+            "(32768 where they come from 16 bit), or export the recording again"
+        )

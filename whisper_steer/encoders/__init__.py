@@ -1,0 +1,1 @@
+"""Whisper's encoder from outside: hooks, fingerprints, recorded activations."""

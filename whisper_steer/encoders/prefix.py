@@ -1,0 +1,90 @@
+"""The first blocks of an encoder: Whisper's own modules, run up to a hook point and no further.
+
+Listening needs no more of the encoder than that, and no hook: nothing of the model is changed, so threads, deep copies
+and compiled models are safe. Hook points are named as in `whisper_steer.encoders.hooks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from whisper.model import AudioEncoder, ResidualAttentionBlock
+
+from whisper_steer.encoders.hooks import unwrap
+from whisper_steer.errors import UsageError
+
+class Prefix:
+    """An encoder of openai-whisper up to ``point``, over the encoder's own weights.
+
+    Raises `UsageError` for a point that the encoder has not.
+    """
+
+    def __init__(self, encoder: nn.Module, point: str) -> None:
+        self.encoder: Any = unwrap(encoder)
+        self.point = point
+        self.n_blocks = blocks_before(point, len(self.encoder.blocks))
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.encoder.conv1.weight.device
+        return device
+
+    @property
+    def n_mels(self) -> int:
+        n_mels: int = self.encoder.conv1.in_channels
+        return n_mels
+
+    @torch.no_grad()
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Log-mel windows (batch, mels, 3000) -> activations (batch, 1500, n_state) at the point, in its dtype."""
+        encoder = self.encoder
+        x = mel.to(encoder.conv1.weight.device, encoder.conv1.weight.dtype)
+        x = F.gelu(encoder.conv1(x))
+        x = F.gelu(encoder.conv2(x)).permute(0, 2, 1)
+        x = (x + encoder.positional_embedding).to(x.dtype)
+        for block in encoder.blocks[: self.n_blocks]:
+            x = block(x)
+        return encoder.ln_post(x) if self.point == "ln_post" else x
+
+
+def blocks_before(point: str, n_blocks: int) -> int:
+    """How many blocks lie before a point. Raises `UsageError`."""
+    if point == "ln_post":
+        return n_blocks
+    name, _, index = point.partition(".")
+    if name != "blocks" or not index.isdigit() or int(index) >= n_blocks:
+        raise UsageError(f"unknown hook point {point!r}; this encoder has blocks.0 to {n_blocks - 1}, ln_post")
+    return int(index) + 1
+
+
+def share(weights: Mapping[str, Tensor], n_head: int, n_blocks: int | None = None) -> AudioEncoder:
+    """An encoder of openai-whisper over weights under its names that another runtime holds, without copying them.
+
+    ``weights`` has ``positional_embedding`` as well. ``n_blocks``: the first so many only. The other's `nn.Parameter`
+    stay what they are: where they move to another device, these have moved.
+    """
+    n_state, n_mels, _ = weights["conv1.weight"].shape
+    present = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
+    n_blocks = present if n_blocks is None else n_blocks
+    with torch.device("meta"):
+        encoder = AudioEncoder(n_mels, len(weights["positional_embedding"]), n_state, n_head, 0)
+        encoder.blocks = nn.ModuleList(ResidualAttentionBlock(n_state, n_head) for _ in range(n_blocks))
+    for i, block in enumerate(encoder.blocks):
+        widths = weights[f"blocks.{i}.mlp.0.weight"].shape[0]
+        if widths != block.mlp[0].out_features:
+            block.mlp = nn.Sequential(nn.Linear(n_state, widths), nn.GELU(), nn.Linear(widths, n_state))
+    for name in [*dict(encoder.named_parameters()), "positional_embedding"]:
+        owner, _, last = name.rpartition(".")
+        module, weight = encoder.get_submodule(owner), weights[name]
+        if last in module._parameters:
+            module._parameters[last] = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight, False)
+        else:
+            module._buffers[last] = weight
+    return encoder.eval()
+
+
+__all__ = ["Prefix", "blocks_before", "share"]

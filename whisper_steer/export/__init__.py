@@ -1,0 +1,1 @@
+"""Steering written into checkpoints."""

@@ -1,0 +1,1 @@
+"""The gate: where does somebody speak?"""

@@ -1,0 +1,1 @@
+"""Checkpoints: where they are on this machine, and how they are loaded."""

@@ -1,0 +1,1 @@
+"""Whisper's runtimes, steered: openai-whisper, faster-whisper, transformers."""

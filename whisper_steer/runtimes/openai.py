@@ -1,0 +1,118 @@
+"""Drop-in `transcribe`: listen to the recording, then openai-whisper's own `transcribe` on what was heard.
+
+The spans of speech go in through stock's ``clip_timestamps``; seek, prompts, timestamps, temperatures and options are
+stock's own code. A recording in which somebody speaks throughout is transcribed by stock without any change.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+import whisper
+from torch import Tensor
+from whisper.model import Whisper
+from whisper.tokenizer import LANGUAGES
+
+from whisper_steer.audio.load import as_samples, load_audio
+from whisper_steer.audio.spectrogram import log_mel_spectrogram, window_mel
+from whisper_steer.encoders.fingerprint import encoder_fingerprint
+from whisper_steer.gate.hearing import Hearing
+from whisper_steer.runtimes import results
+from whisper_steer.steer.steering import Mode, Steering, steering_for
+
+stock_loop = FunctionType(
+    whisper.transcribe.__code__,
+    {**whisper.transcribe.__globals__, "log_mel_spectrogram": log_mel_spectrogram},
+    argdefs=whisper.transcribe.__defaults__,
+)
+"""openai-whisper's `transcribe` with the spectrogram made in blocks: the same numbers in bounded memory."""
+stock_loop.__kwdefaults__ = whisper.transcribe.__kwdefaults__
+
+_locks: WeakKeyDictionary[Whisper, threading.RLock] = WeakKeyDictionary()
+_making_lock = threading.Lock()
+
+
+def transcribe(
+    model: Whisper,
+    audio: str | Path | np.ndarray | Tensor,
+    *,
+    steering: Steering | str | Path | None = "auto",
+    mode: Mode | None = None,
+    method: str | None = None,
+    max_suppressed_speech: float | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """`whisper.transcribe` that writes nothing where nobody speaks.
+
+    ``audio``: a path, or samples at 16 kHz as `load_audio` takes them, in an array or a tensor. ``steering``: "auto"
+    finds the artifact by the encoder's fingerprint, None is stock, else an artifact's folder or name, or a
+    `Steering`. ``mode``, ``method`` and ``max_suppressed_speech`` are those of `Steering` and cannot go with a ready
+    `Steering`. All other options and the result are stock's; the spans of speech are intersected with
+    ``clip_timestamps``, and the language is detected on speech only. The result has ``"steering"``: which artifact
+    acted, how, and ``"spans"`` of ``start``, ``end`` (seconds) and ``evidence`` (a logit); every segment has
+    ``"steering": {"evidence"}``, the strongest in its time.
+
+    Safe to call from several threads: stock's decoder keeps its cache in hooks on the model, so that two transcriptions
+    by one model take turns in it. Raises `AudioError`, `ArtifactError` (no artifact for this model),
+    `FingerprintError`, `UsageError`.
+    """
+    samples = as_samples(audio) if isinstance(audio, Tensor) else load_audio(audio)
+    chosen = prepare(model, steering, mode=mode, method=method, max_suppressed_speech=max_suppressed_speech)
+    if chosen is None:
+        with lock_of(model):
+            return dict(stock_loop(model, samples, **options))
+    hearing = chosen.listen(chosen.prefix(model.encoder), samples)
+    with lock_of(model):
+        found = _decode(model, samples, chosen, hearing, options)
+    found["segments"] = results.with_evidence(found["segments"], hearing)
+    return {**found, "steering": results.about(chosen, hearing)}
+
+
+def prepare(model: Whisper, steering: Steering | str | Path | None, **options: Any) -> Steering | None:
+    """`steering_for` a model of openai-whisper."""
+    return steering_for(lambda: encoder_fingerprint(model.encoder), steering, **options)
+
+
+def lock_of(model: Whisper) -> threading.RLock:
+    """What a thread holds while a model decodes: openai-whisper is not safe by itself."""
+    with _making_lock:
+        return _locks.setdefault(model, threading.RLock())
+
+
+def _decode(
+    model: Whisper, samples: Any, steering: Steering, hearing: Hearing, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Stock's result for the speech in a recording."""
+    given = results.clips_of(options.get("clip_timestamps", "0"), hearing.seconds)
+    if hearing.whole:
+        return dict(stock_loop(model, samples, **options))
+    clips = results.to_decode(steering, hearing, given)
+    if not clips:
+        return {"text": "", "segments": [], "language": options.get("language") or "en"}
+    speech = hearing.within(given)
+    if options.get("language") is None and model.is_multilingual and speech:
+        options = {**options, "language": _language(model, results.first_speech(samples, speech), options)}
+    editing = steering.editing(model.encoder) if steering.mode == "steer" else nullcontext()
+    with editing:
+        return dict(stock_loop(model, samples, **{**options, "clip_timestamps": results.flat(clips)}))
+
+
+def _language(model: Whisper, speech: Any, options: dict[str, Any]) -> str:
+    """The language that stock finds in speech, said as stock says it."""
+    half = model.device.type != "cpu" and options.get("fp16", True)
+    mel = window_mel(speech, model.dims.n_mels).to(model.device, torch.float16 if half else torch.float32)
+    _, probabilities = model.detect_language(mel)
+    language = max(probabilities, key=probabilities.__getitem__)
+    if options.get("verbose") is not None:
+        print(f"Detected language: {LANGUAGES[language].title()}")
+    return str(language)
+
+
+__all__ = ["lock_of", "prepare", "transcribe"]

@@ -1,0 +1,88 @@
+"""What every runtime shares: a user's clips, the speech for language detection, and the fields of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from whisper.audio import N_SAMPLES, SAMPLE_RATE
+
+from whisper_steer.errors import UsageError
+from whisper_steer.gate.hearing import Hearing
+from whisper_steer.steer.steering import Steering
+
+Clips = list[tuple[float, float]]
+"""(start, end) in seconds"""
+
+
+def clips_of(clip_timestamps: str | Iterable[float] | None, seconds: float) -> Clips:
+    """The clips that ``clip_timestamps`` of openai-whisper and faster-whisper name; the last may lack its end.
+
+    Raises `UsageError`.
+    """
+    if isinstance(clip_timestamps, str):
+        try:
+            times = [float(time) for time in clip_timestamps.split(",") if time]
+        except ValueError:
+            raise UsageError(f"clip_timestamps is start,end,start,end,... in seconds, not {clip_timestamps!r}") from None
+    else:
+        times = [float(time) for time in clip_timestamps or []]
+    times = times or [0.0]
+    if len(times) % 2:
+        times.append(seconds)
+    return list(zip(times[::2], times[1::2], strict=True))
+
+
+def everything(clips: Clips, seconds: float) -> bool:
+    """Whether the clips are the whole recording."""
+    return len(clips) == 1 and clips[0][0] <= 0 and clips[0][1] >= seconds
+
+
+def flat(clips: Clips) -> list[float]:
+    """start, end, start, end, ..."""
+    return [time for clip in clips for time in clip]
+
+
+def to_decode(steering: Steering, hearing: Hearing, clips: Clips) -> Clips:
+    """What the decoder gets of a user's clips: the speech in them, or in mode "steer" all of them, cut where speech
+    begins and ends, so that no window holds both."""
+    if steering.mode == "skip":
+        return hearing.within(clips)
+    edges = [0.0, *(time for span in hearing.spans for time in (span.start, span.end)), hearing.seconds]
+    return [
+        (max(start, a), min(end, b))
+        for start, end in clips
+        for a, b in zip(edges, edges[1:], strict=False)
+        if min(end, b) > max(start, a)
+    ]
+
+
+def first_speech(audio: np.ndarray | Tensor, clips: Clips) -> np.ndarray | Tensor:
+    """The first 30 s of speech, without the pauses: what the language is detected on."""
+    parts, room = [], N_SAMPLES
+    for start, end in clips:
+        first = round(start * SAMPLE_RATE)
+        parts.append(audio[first : min(round(end * SAMPLE_RATE), first + room)])
+        room -= len(parts[-1])
+        if room <= 0:
+            break
+    return torch.cat(list(parts)) if isinstance(audio, Tensor) else np.concatenate(parts)
+
+
+def about(steering: Steering, hearing: Hearing) -> dict[str, Any]:
+    """The field "steering" of a result: what acted, and the spans in which somebody speaks."""
+    return {**steering.describe(), "spans": [asdict(span) for span in hearing.spans]}
+
+
+def evidence_of(hearing: Hearing, start: float, end: float) -> dict[str, float]:
+    """The field "steering" of a segment."""
+    return {"evidence": round(hearing.strongest(start, end), 3)}
+
+
+def with_evidence(segments: Sequence[dict[str, Any]], hearing: Hearing) -> list[dict[str, Any]]:
+    """Segments with "start" and "end" -> the same with the field "steering"."""
+    return [{**s, "steering": evidence_of(hearing, s["start"], s["end"])} for s in segments]

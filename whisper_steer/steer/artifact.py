@@ -1,0 +1,211 @@
+"""A steering artifact on disk: a folder with ``card.json``, ``steering.safetensors`` and ``sae.safetensors``.
+
+The card says what the artifact is and where it comes from; `steering.safetensors` holds the few latents, the gate
+and the calibration scores that a run needs; `sae.safetensors` the whole SAE, read only on request. No pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
+from whisper_steer.files.replace import check_target, replacing
+from whisper_steer.gate.kinds import KINDS, Gate, Linear
+from whisper_steer.sae.model import SAE, Latents, SAEConfig
+from whisper_steer.steer.methods import Edits
+from whisper_steer.steer.validation import CARD, check_card, check_tensors, damaged, read_card
+
+SCHEMA = 3
+TENSORS, SAE_TENSORS = "steering.safetensors", "sae.safetensors"
+
+
+@dataclass
+class Calibration:
+    """What the threshold is chosen by, from clips that nothing was fitted on."""
+
+    curve: Tensor
+    """(points, 2) of thresholds and the mean share of an utterance left out there, see `gate.conformal.loss_curve`"""
+    utterances: int
+    """behind the curve"""
+    nonspeech: Tensor
+    """(m,) the strongest evidence in each clip without speech"""
+
+
+@dataclass
+class Artifact:
+    """Everything fitted for one encoder at one hook point."""
+
+    name: str
+    fingerprint: str
+    """of the encoder it was fitted on, see `whisper_steer.encoders.fingerprint.encoder_fingerprint`"""
+    fingerprint_bfloat16: str | None = field(default=None, kw_only=True)
+    """of the same encoder in bfloat16; artifacts of earlier versions do not know it"""
+    hook_point: str
+    """where activations are edited, see `whisper_steer.encoders.hooks`"""
+    gate_point: str
+    """where the gate reads them; not behind ``hook_point``"""
+    edits: Edits
+    gate: Gate
+    calibration: Calibration
+    strengths: dict[str, float]
+    """method name -> the strength chosen for it on held-out data"""
+    info: dict[str, Any] = field(default_factory=dict)
+    """the card's free part: model, sae, selected latents with scores, data, command, measured results"""
+    sae: SAE | None = None
+    path: Path | None = None
+
+    def check(self, fingerprint: str) -> None:
+        """Raise `FingerprintError` unless the artifact was fitted on that encoder."""
+        if fingerprint not in (self.fingerprint, self.fingerprint_bfloat16):
+            raise FingerprintError(
+                f"artifact {self.name!r} was fitted on another encoder ({self.fingerprint[:19]}..., "
+                f"this one is {fingerprint[:19]}...); fit one with: whisper-steer fit MODEL"
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the folder; it appears whole or not at all.
+
+        Raises `UsageError` as `check_free`, `ArtifactError` where it could not be loaded again.
+        """
+        path = Path(path)
+        try:
+            check_card(self.card())
+            check_tensors(self.edits, self.gate, self.calibration.curve, self.calibration.nonspeech)
+        except ValueError as error:
+            raise ArtifactError(f"{self.name!r} cannot be saved: {error}; fit it again") from error
+        with replacing(path, "artifact", _written) as folder:
+            (folder / TENSORS).write_bytes(save(_tensors(self)))
+            if self.sae is not None:
+                state = {k: v.half().contiguous() for k, v in self.sae.state_dict().items()}
+                (folder / SAE_TENSORS).write_bytes(save(state))
+            (folder / CARD).write_text(json.dumps(self.card(), indent=2) + "\n", encoding="utf-8")
+        self.path = path
+        return path
+
+    def digest(self) -> str:
+        """12 hex digits of all that steers: weights, calibration, hook point, strengths, not of the rest."""
+        settings = json.dumps(
+            [self.fingerprint, self.hook_point, self.gate_point, self.calibration.utterances, self.strengths], sort_keys=True)
+        return hashlib.sha256(save(_tensors(self)) + settings.encode()).hexdigest()[:12]
+
+    def card(self) -> dict[str, Any]:
+        """The JSON card."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "fingerprint_bfloat16": self.fingerprint_bfloat16,
+            "hook_point": self.hook_point,
+            "gate_point": self.gate_point,
+            "gate": {
+                "kind": self.gate.kind,
+                "calibration_utterances": self.calibration.utterances,
+                "calibration_nonspeech": len(self.calibration.nonspeech),
+            },
+            "strengths": self.strengths,
+            **self.info,
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> Artifact:
+        """Read a folder. Raises `ArtifactError` where a part is missing, damaged or of another schema.
+
+        So it does where a value is not finite, or shapes do not go together: see `whisper_steer.steer.validation`.
+        """
+        path = Path(path)
+        if not (path / CARD).is_file():
+            raise ArtifactError(
+                f"no steering artifact at {path}: it has no {CARD}; make one with: whisper-steer fit"
+            )
+        card = read_card(path)
+        schema = card.pop("schema", None)
+        if schema != SCHEMA:
+            raise ArtifactError(f"{path} has schema {schema!r}, this version reads {SCHEMA}; fit it again")
+        try:
+            check_card(card)
+            tensors = load_file(path / TENSORS)
+            edits, gate = _parts_of(tensors, card["gate"]["kind"])
+            calibration = Calibration(
+                tensors["calibration.curve"],
+                card.pop("gate")["calibration_utterances"],
+                tensors["calibration.nonspeech"],
+            )
+            check_tensors(edits, gate, calibration.curve, calibration.nonspeech)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise damaged(path, error) from error
+        return cls(
+            name=card.pop("name"),
+            fingerprint=card.pop("fingerprint"),
+            fingerprint_bfloat16=card.pop("fingerprint_bfloat16", None),
+            hook_point=card.pop("hook_point"),
+            gate_point=card.pop("gate_point"),
+            edits=edits,
+            gate=gate,
+            calibration=calibration,
+            strengths=card.pop("strengths"),
+            info=card,
+            path=path,
+        )
+
+    def load_sae(self) -> SAE:
+        """The whole SAE. Raises `ArtifactError` where the folder has none, or a damaged one."""
+        if self.sae is None:
+            if self.path is None or not (self.path / SAE_TENSORS).is_file():
+                raise ArtifactError(f"artifact {self.name!r} carries no SAE; fit it again to get one")
+            try:
+                state = {k: v.float() for k, v in load_file(self.path / SAE_TENSORS).items()}
+                n_state, n_latents = state["W_enc"].shape
+                sae = SAE(SAEConfig(n_state, n_latents // n_state, int(self.info["sae"]["k"])))
+                sae.load_state_dict(state)
+            except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+                raise damaged(self.path, error) from error
+            self.sae = sae
+        return self.sae
+
+
+def check_free(path: str | Path) -> None:
+    """Raise `UsageError` where an artifact must not be saved: at anything but a new place, an empty folder or an
+    artifact's folder without other files."""
+    check_target(path, "artifact", _written)
+
+
+def _written(card: dict[str, Any]) -> Collection[str]:
+    ours = isinstance(card.get("schema"), int) and isinstance(card.get("fingerprint"), str)
+    return (TENSORS, SAE_TENSORS) if ours else ()
+
+
+def _tensors(artifact: Artifact) -> dict[str, Tensor]:
+    edits, gate = artifact.edits, artifact.gate
+    tensors = {f"edits.latents.{name}": value for name, value in vars(edits.latents).items()}
+    tensors |= {f"edits.{name}": value for name, value in vars(edits).items() if name != "latents"}
+    tensors |= {f"gate.{name}": value for name, value in vars(gate).items() if isinstance(value, Tensor)}
+    if isinstance(gate, Linear) and gate.latents is not None:
+        tensors |= {f"gate.latents.{name}": value for name, value in vars(gate.latents).items()}
+    tensors |= {
+        "calibration.curve": artifact.calibration.curve,
+        "calibration.nonspeech": artifact.calibration.nonspeech,
+    }
+    return {name: value.detach().float().contiguous().clone() for name, value in tensors.items()}
+
+
+def _parts_of(tensors: dict[str, Tensor], kind: str) -> tuple[Edits, Gate]:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {
+            k[len(prefix) :]: v
+            for k, v in tensors.items()
+            if k.startswith(prefix) and "." not in k[len(prefix) :]
+        }
+
+    gate: dict[str, Any] = part("gate.")
+    if latents := part("gate.latents."):
+        gate["latents"] = Latents(**latents)
+    return Edits(latents=Latents(**part("edits.latents.")), **part("edits.")), KINDS[kind](**gate)
