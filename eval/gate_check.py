@@ -26,7 +26,7 @@ from whisper_steer.encoders.record import log_mel
 from whisper_steer.errors import ArtifactError, AudioError, DataError, UsageError
 from whisper_steer.files.disk import write_whole
 from whisper_steer.fit.degrade import mix
-from whisper_steer.fit.labels import spoken_frames
+from whisper_steer.data.labels import spoken_frames
 from whisper_steer.models.load import load_model
 from whisper_steer.steer.artifact import find, resolve
 from whisper_steer.steer.steering import Steering

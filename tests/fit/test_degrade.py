@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from whisper_steer.fit.degrade import band_limit, mix
-from whisper_steer.fit.labels import NONSPEECH, SPEECH
+from whisper_steer.data.labels import NONSPEECH, SPEECH
 
 
 def test_mix_has_the_snr_it_says(rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ from whisper_steer.data.splits import select
 from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.encoders.record import Activations
 from whisper_steer.errors import FitError
-from whisper_steer.fit import labels as labels_of
+from whisper_steer.data import labels as labels_of
 from whisper_steer.fit.fit_gate import fit_gates, window_scores, with_context
 from whisper_steer.fit.pipeline import Plan, compare, fit, held_out
 from whisper_steer.gate.kinds import Gate

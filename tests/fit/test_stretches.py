@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from whisper_steer.fit.labels import NONSPEECH, SPEECH, UNKNOWN
+from whisper_steer.data.labels import NONSPEECH, SPEECH, UNKNOWN
 from whisper_steer.fit.stretches import LONGEST, Stretch, cut
 from whisper_steer.gate.kinds import POOL_FRAMES
 

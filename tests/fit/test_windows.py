@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from whisper_steer.data.clips import Clip
-from whisper_steer.fit.labels import FRAMES, NONSPEECH, SPEECH
+from whisper_steer.data.labels import FRAMES, NONSPEECH, SPEECH
 from whisper_steer.fit.windows import alone_window, crowded_window, hard, plan, single
 
 

@@ -14,7 +14,7 @@ from whisper_steer.data.pack import load_pack
 from whisper_steer.errors import UsageError
 from whisper_steer.fit import pipeline
 from whisper_steer.fit.workplace import workplace
-from whisper_steer.gate.kinds import choose_threshold
+from whisper_steer.gate.conformal import choose_threshold
 from whisper_steer.models.load import load_model
 from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact, check_free
@@ -36,12 +36,23 @@ DEFAULTS = pipeline.Plan()
 @click.option(
     "--hook-point", help="blocks.N (counted from 0) or ln_post, the encoder's output.  [default: ln_post]"
 )
+@click.option("--gate-point", help="Where the gate listens.  [default: behind an eighth of the blocks]")
+@click.option(
+    "--edits", type=click.Path(path_type=Path), help="An artifact of MODEL whose SAE and edits are kept."
+)
+@click.option(
+    "--scenes", type=click.IntRange(1), default=DEFAULTS.scenes, show_default=True, help="For the gate."
+)
 @click.option("--speech-windows", type=click.IntRange(1), default=DEFAULTS.speech_windows, show_default=True)
 @click.option(
     "--nonspeech-windows", type=click.IntRange(1), default=DEFAULTS.nonspeech_windows, show_default=True
 )
 @click.option(
-    "--calibration-windows", type=click.IntRange(2), default=DEFAULTS.calibration_speech, show_default=True
+    "--held-out",
+    type=click.IntRange(2),
+    default=DEFAULTS.held_out,
+    show_default=True,
+    help="Clips of a kind, twice.",
 )
 @click.option("--sae-steps", type=click.IntRange(1), default=DEFAULTS.training.steps, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -60,9 +71,12 @@ def fit(
     out: Path | None,
     name: str | None,
     hook_point: str | None,
+    gate_point: str | None,
+    edits: Path | None,
+    scenes: int,
     speech_windows: int,
     nonspeech_windows: int,
-    calibration_windows: int,
+    held_out: int,
     sae_steps: int,
     seed: int,
     device: str | None,
@@ -74,7 +88,7 @@ def fit(
     With --speech and --nonspeech, or --manifest, from your recordings; with none of them from the pack of
     synthesised speech and noise that comes with the package.
     """
-    name = name or Path(model).stem
+    name = name or Path(model).name.removesuffix(".pt")
     target = out or Path(f"{name}.steering")
     check_free(target)
     clips = _clips(speech, nonspeech, manifest)
@@ -82,15 +96,24 @@ def fit(
     plan = pipeline.Plan(
         speech_windows=speech_windows,
         nonspeech_windows=nonspeech_windows,
-        calibration_speech=calibration_windows,
-        calibration_nonspeech=calibration_windows // 2,
-        choosing_speech=calibration_windows // 2,
-        choosing_nonspeech=calibration_windows // 2,
+        scenes=scenes,
+        more_windows=scenes // 4,
+        held_out=held_out,
+        recordings=max(1, held_out // 30),
         training=Training(steps=sae_steps, seed=seed),
         seed=seed,
     )
     with workplace(work_dir) as work:
-        artifact = pipeline.fit(loaded, clips, work, name=name, hook_point=hook_point, plan=plan)
+        artifact = pipeline.fit(
+            loaded,
+            clips,
+            work,
+            name=name,
+            hook_point=hook_point,
+            gate_point=gate_point,
+            edits=None if edits is None else Artifact.load(edits),
+            plan=plan,
+        )
     artifact.info["command"] = shlex.join(
         ["whisper-steer", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]
     )
@@ -100,25 +123,27 @@ def fit(
 
 def summary(artifact: Artifact, path: Path) -> str:
     """What was fitted and how good it is, in a few lines."""
-    info, speech, nonspeech = artifact.info, artifact.speech_scores, artifact.nonspeech_scores
+    info, calibration = artifact.info, artifact.calibration
     sae, gates = info["sae"], info["gates_compared"]
     lines = [
-        f"{path}: {artifact.name} at {artifact.hook_point}",
+        f"{path}: {artifact.name}, edits at {artifact.hook_point}, gate at {artifact.gate_point}",
         f"SAE: {sae['n_latents']} latents, {sae['mean_active']:.0f} active a frame, "
         f"{sae['explained_variance']:.1%} of variance explained, {sae['dead']:.1%} dead",
         f"edits: {len(info['latents'])} latents, selected by {info['selected_by']}",
     ]
+    best = min(gates, key=lambda kind: gates[kind]["cost"], default=None)
     for kind, row in gates.items():
-        mark = " (chosen)" if kind == artifact.gate.kind else ""
+        mark = " (chosen)" if kind == best else ""
         lines.append(
-            f"gate {kind}{mark}: lets {row['leaked']:.1%} of held-out non-speech through, "
-            f"{row['leaked_voice']:.1%} of voice classes, "
-            f"suppresses {row['suppressed']:.1%} of speech and {row['suppressed_hard']:.1%} of hard speech"
+            f"gate {kind}{mark}: with 0.5% of held-out speech left out, {row['pauses_in_spans']:.2%} of pauses lie in "
+            f"spans, {row['nonspeech_with_spans']:.1%} of clips without speech have one"
         )
     smallest = info["calibration"]["smallest_promise"]
-    threshold = choose_threshold(speech, nonspeech, max(0.005, smallest))
+    threshold = choose_threshold(
+        calibration.curve, calibration.utterances, calibration.nonspeech, max(0.005, smallest)
+    )
     lines.append(
-        f"calibration: {len(speech)} speech windows, smallest promise {smallest:.2%}; threshold {threshold:.2f}"
+        f"calibration: {calibration.utterances} utterances, smallest promise {smallest:.2%}; threshold {threshold:.2f}"
     )
     return "\n".join(lines)
 

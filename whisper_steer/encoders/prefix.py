@@ -17,6 +17,7 @@ from whisper.model import AudioEncoder, ResidualAttentionBlock
 from whisper_steer.encoders.hooks import unwrap
 from whisper_steer.errors import UsageError
 
+
 class Prefix:
     """An encoder of openai-whisper up to ``point``, over the encoder's own weights.
 
@@ -24,7 +25,8 @@ class Prefix:
     """
 
     def __init__(self, encoder: nn.Module, point: str) -> None:
-        self.encoder: Any = unwrap(encoder)
+        inner: Any = unwrap(encoder)
+        self.encoder = inner
         self.point = point
         self.n_blocks = blocks_before(point, len(self.encoder.blocks))
 
@@ -57,7 +59,9 @@ def blocks_before(point: str, n_blocks: int) -> int:
         return n_blocks
     name, _, index = point.partition(".")
     if name != "blocks" or not index.isdigit() or int(index) >= n_blocks:
-        raise UsageError(f"unknown hook point {point!r}; this encoder has blocks.0 to {n_blocks - 1}, ln_post")
+        raise UsageError(
+            f"unknown hook point {point!r}; this encoder has blocks.0 to {n_blocks - 1}, ln_post"
+        )
     return int(index) + 1
 
 
@@ -81,7 +85,9 @@ def share(weights: Mapping[str, Tensor], n_head: int, n_blocks: int | None = Non
         owner, _, last = name.rpartition(".")
         module, weight = encoder.get_submodule(owner), weights[name]
         if last in module._parameters:
-            module._parameters[last] = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight, False)
+            module._parameters[last] = (
+                weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight, False)
+            )
         else:
             module._buffers[last] = weight
     return encoder.eval()

@@ -16,17 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import whisper
 from torch import Tensor, nn
 from tqdm import tqdm
-from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES
 
 from whisper_steer import __version__
+from whisper_steer.audio.spectrogram import window_mel
+from whisper_steer.data.labels import FRAME_SAMPLES, FRAMES, Window
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
-from whisper_steer.encoders.hooks import read_activations
+from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.files.disk import allocate, write_whole
-from whisper_steer.fit.labels import FRAME_SAMPLES, FRAMES
-from whisper_steer.fit.windows import Window
 
 WINDOWS_PER_PASS = 2
 
@@ -64,15 +62,6 @@ class Activations:
         return np.argwhere(keep)
 
 
-def log_mel(audio: np.ndarray, n_mels: int) -> Tensor:
-    """One window (n_mels, 3000) of at most 30 s, as `whisper.transcribe` makes a recording's last window.
-
-    What lies behind the audio is 0 in the log-mel, which is not what the log-mel of silence is.
-    """
-    mel = whisper.log_mel_spectrogram(audio[:N_SAMPLES], n_mels, padding=N_SAMPLES)
-    return whisper.pad_or_trim(mel[:, : min(len(audio), N_SAMPLES) // HOP_LENGTH], N_FRAMES)
-
-
 def record(
     encoder: nn.Module,
     windows: Iterable[Window],
@@ -89,8 +78,8 @@ def record(
     ``made_from`` passes over the windows already done. Raises `OSError` where the disk has no room for all n.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parameter = next(encoder.parameters())
-    n_state = int(parameter.shape[0])
+    prefix = Prefix(encoder, point)
+    n_state = int(prefix.encoder.conv1.out_channels)
     depends = [__version__, encoder_fingerprint(encoder), point, n, n_mels, made_from]
     stem = f"{label}-{hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:20]}"
     state = folder / f"{stem}.json"
@@ -103,8 +92,8 @@ def record(
     batch: list[tuple[int, Window]] = []
 
     def run() -> None:
-        mels = torch.stack([log_mel(w.samples[: w.content * FRAME_SAMPLES], n_mels) for _, w in batch])
-        hidden = read_activations(encoder, mels.to(parameter.device, parameter.dtype), [point])[point]
+        mels = torch.stack([window_mel(w.samples[: w.content * FRAME_SAMPLES], n_mels) for _, w in batch])
+        hidden = prefix(mels)
         for (index, window), activation in zip(batch, hidden.half().cpu().numpy(), strict=True):
             arrays["hidden"][index], arrays["labels"][index] = activation, window.labels
             done.append(

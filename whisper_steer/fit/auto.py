@@ -11,7 +11,8 @@ from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.files.cache import cache_folder
 from whisper_steer.fit import pipeline
 from whisper_steer.fit.workplace import workplace
-from whisper_steer.steer import artifact
+from whisper_steer.steer import find
+from whisper_steer.steer.artifact import check_free
 
 
 def auto_fit(model: Whisper, name: str) -> Path:
@@ -20,12 +21,12 @@ def auto_fit(model: Whisper, name: str) -> Path:
     Takes minutes on a CPU the first time, and where the cached one is damaged. Raises `FitError`.
     """
     fingerprint = encoder_fingerprint(model.encoder)
-    found = artifact.find(fingerprint)
+    found = find.find(fingerprint)
     if found is not None:
         return found
     folder = cache_folder("steering") / f"{Path(name).name}-{fingerprint.removeprefix('sha256:')[:12]}"
-    artifact.clear_damaged(folder)
-    artifact.check_free(folder)
+    find.clear_damaged(folder)
+    check_free(folder)
     with workplace() as work:
         fitted = pipeline.fit(model, load_pack(), work, name=name)
     fitted.info["command"] = f"whisper-steer fit {name}"

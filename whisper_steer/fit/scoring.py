@@ -17,9 +17,9 @@ from tqdm import tqdm
 from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
+from whisper_steer.data.labels import NONSPEECH, SPEECH
 from whisper_steer.encoders.hooks import hook_points
 from whisper_steer.encoders.record import Activations
-from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.sae.model import SAE
 
 FRAMES_PER_WINDOW = 40

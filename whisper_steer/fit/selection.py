@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whisper_steer.data.labels import NONSPEECH, SPEECH
 from whisper_steer.encoders.record import Activations
-from whisper_steer.fit.labels import NONSPEECH, SPEECH
 from whisper_steer.fit.scoring import LatentScores
 from whisper_steer.sae.model import SAE
 from whisper_steer.steer.methods import Edits

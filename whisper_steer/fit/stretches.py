@@ -12,9 +12,10 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
-from whisper_steer.fit.labels import SPEECH
-from whisper_steer.gate.kinds import POOL_FRAMES
+from whisper_steer.data.labels import SPEECH
+from whisper_steer.gate.kinds import FRAMES_PER_STEP, POOL_STEPS
 
+POOL_FRAMES = FRAMES_PER_STEP * POOL_STEPS
 PAUSE = 25
 """frames of silence inside one stretch of speech"""
 MARGIN = 3

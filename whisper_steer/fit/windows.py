@@ -8,22 +8,22 @@ several that fill the window.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from whisper.audio import N_SAMPLES, SAMPLE_RATE
 
 from whisper_steer.data.clips import Clip, Kind
-from whisper_steer.fit.degrade import degraded, draw_condition, looped, mix, peak_safe
-from whisper_steer.fit.labels import (
+from whisper_steer.data.labels import (
     FRAME_SAMPLES,
     FRAMES,
     NONSPEECH,
     SPEECH,
+    Window,
     frame_count,
     mark,
     spoken_frames,
 )
+from whisper_steer.fit.degrade import degraded, draw_condition, looped, mix, peak_safe
 
 CROWDED, ALONE = 0.4, 0.35
 """shares of the windows for fitting: filled with pieces of many clips, each degraded in its own way; and with one clip
@@ -34,25 +34,13 @@ GOES_ON = 0.3
 """share of the windows behind whose audio the recording goes on in silence; behind the others it ends"""
 
 
-@dataclass
-class Window:
-    """``samples`` (480000,) float32; ``labels`` (1500,) int8: SPEECH, NONSPEECH or UNKNOWN; ``content`` frames."""
-
-    samples: np.ndarray
-    labels: np.ndarray
-    kind: Kind
-    condition: str
-    content: int
-    """frames up to the end of the audio; the rest is padding"""
-
-
 def plan(
     speech: list[Clip], nonspeech: list[Clip], n_speech: int, n_nonspeech: int, seed: int
 ) -> Iterator[Window]:
     """Windows for fitting, speech and non-speech in turn, the same for the same seed."""
     rng = np.random.default_rng(seed)
     kinds = rng.permutation(np.array(["speech"] * n_speech + ["nonspeech"] * n_nonspeech))
-    speech_queue, noise_queue = _cycle(speech, rng), _cycle(nonspeech, rng)
+    speech_queue, noise_queue = cycled(speech, rng), cycled(nonspeech, rng)
     for kind in kinds:
         draw = rng.random()
         if draw < CROWDED:
@@ -209,7 +197,7 @@ def nonspeech_window(noise: Iterator[Clip], rng: np.random.Generator) -> Window:
     )
 
 
-def _cycle(clips: list[Clip], rng: np.random.Generator) -> Iterator[Clip]:
+def cycled(clips: list[Clip], rng: np.random.Generator) -> Iterator[Clip]:
     """Clips without end, data sets in equal shares, each shuffled and run through before it repeats."""
     queues: dict[str, list[Clip]] = {}
     names = sorted({c.dataset for c in clips})

@@ -36,6 +36,10 @@ class Gate:
 
     mean: Tensor
     """(n_state,) centre of the activations"""
+    weight: Tensor
+    """(n_features,) of the logit"""
+    bias: Tensor
+    """scalar"""
 
     kind: ClassVar[str]
 
@@ -59,10 +63,6 @@ class Gate:
 class Linear(Gate):
     """logits = features @ weight + bias."""
 
-    weight: Tensor
-    """(n_features,)"""
-    bias: Tensor
-    """scalar"""
     latents: Latents | None = None
     """SAE latents that are the features; None: the normalised activations are"""
 
@@ -78,12 +78,8 @@ class Linear(Gate):
 
 @dataclass
 class Conv(Gate):
-    """logits = [near, far] @ weight + bias: ReLU features of a short and of a wide convolution."""
+    """logits = [near, far] @ weight + bias: n ReLU features of a short and as many of a wide convolution."""
 
-    weight: Tensor
-    """(2 * n,)"""
-    bias: Tensor
-    """scalar"""
     hidden_weight: Tensor
     """(n_state, n) of a ReLU layer on the normalised activations"""
     hidden_bias: Tensor

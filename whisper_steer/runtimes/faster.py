@@ -10,6 +10,7 @@ whisperX takes such a model too: ``class Steered(WhisperModel, whisperx.asr.Whis
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -126,7 +127,8 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         if vad_filter:
             given = _common(given, _silero(samples, vad_parameters))
         if hearing.whole and not vad_filter:
-            return _described(*stock(samples, clip_timestamps=clip_timestamps), self.steering, hearing)
+            segments, info = stock(samples, clip_timestamps=clip_timestamps)
+            return _described(segments, info, self.steering, hearing)
         clips = results.to_decode(self.steering, hearing, given)
         if not clips:
             return _nothing(stock, self.steering, hearing, kwargs)
@@ -152,8 +154,10 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         vad_parameters: Any = None,
         **kwargs: Any,
     ) -> Found:
+        run = copy.copy(self)  # stock keeps the last word's time on itself
+
         def stock(samples: Any, **changes: Any) -> Any:
-            return super(BatchedInferencePipeline, self).transcribe(samples, *args, **{**kwargs, **changes})
+            return super(BatchedInferencePipeline, run).transcribe(samples, *args, **{**kwargs, **changes})
 
         steering: Steering | None = self.model.steering
         if steering is None:
@@ -172,7 +176,9 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         joined, windows, chunks = _joined(samples, pieces, longest)
         if steering.mode == "steer":
             kwargs.setdefault("suppress_blank", False)
-        language = _detect(self.model, samples, hearing.within(given), kwargs, has_language=bool(args) or None)
+        language = _detect(
+            self.model, samples, hearing.within(given), kwargs, has_language=bool(args) or None
+        )
         segments, info = stock(joined, clip_timestamps=windows, vad_filter=False, **language.options)
         segments = restore_speech_timestamps(segments, chunks, SAMPLE_RATE)
         info = replace(language.write(info, pieces), duration=hearing.seconds)
@@ -191,7 +197,11 @@ class _Language:
 
 
 def _detect(
-    model: WhisperModel, samples: Any, speech: results.Clips, options: dict[str, Any], has_language: bool | None
+    model: WhisperModel,
+    samples: Any,
+    speech: results.Clips,
+    options: dict[str, Any],
+    has_language: bool | None,
 ) -> _Language:
     if has_language or options.get("language") is not None or not model.model.is_multilingual or not speech:
         return _Language({}, {})
@@ -221,9 +231,7 @@ def _described(
     """Segments and info with the fields of steering."""
     if steering is None or hearing is None:
         return (Segment(**vars(s)) for s in segments), TranscriptionInfo(**vars(info))
-    steered = (
-        Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments
-    )
+    steered = (Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments)
     return steered, TranscriptionInfo(**vars(info), steering=results.about(steering, hearing))
 
 
@@ -277,7 +285,9 @@ class _Source:
 
     @cached_property
     def _whole(self) -> nn.Module:
-        return load_model(self.checkpoint, "cpu").encoder if self.checkpoint else ct2.load_encoder(self.folder)
+        return (
+            load_model(self.checkpoint, "cpu").encoder if self.checkpoint else ct2.load_encoder(self.folder)
+        )
 
     def encoder_for(self, steering: Steering) -> nn.Module:
         """As much of the encoder as steering runs in PyTorch: up to the gate, or all where it edits inside."""

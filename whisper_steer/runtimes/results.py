@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ def clips_of(clip_timestamps: str | Iterable[float] | None, seconds: float) -> C
         try:
             times = [float(time) for time in clip_timestamps.split(",") if time]
         except ValueError:
-            raise UsageError(f"clip_timestamps is start,end,start,end,... in seconds, not {clip_timestamps!r}") from None
+            raise UsageError(
+                f"clip_timestamps is start,end,start,end,... in seconds, not {clip_timestamps!r}"
+            ) from None
     else:
         times = [float(time) for time in clip_timestamps or []]
     times = times or [0.0]
@@ -56,7 +59,7 @@ def to_decode(steering: Steering, hearing: Hearing, clips: Clips) -> Clips:
     return [
         (max(start, a), min(end, b))
         for start, end in clips
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
         if min(end, b) > max(start, a)
     ]
 
@@ -70,7 +73,11 @@ def first_speech(audio: np.ndarray | Tensor, clips: Clips) -> np.ndarray | Tenso
         room -= len(parts[-1])
         if room <= 0:
             break
-    return torch.cat(list(parts)) if isinstance(audio, Tensor) else np.concatenate(parts)
+    return (
+        torch.cat([torch.as_tensor(part) for part in parts])
+        if isinstance(audio, Tensor)
+        else np.concatenate(parts)
+    )
 
 
 def about(steering: Steering, hearing: Hearing) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -9,12 +10,26 @@ import numpy as np
 from scipy import ndimage
 from whisper.audio import N_SAMPLES, SAMPLE_RATE
 
+from whisper_steer.data.clips import Kind
+
 FRAMES = 1500
 FRAME_SAMPLES = N_SAMPLES // FRAMES
 SPEECH, NONSPEECH, UNKNOWN = 1, 0, -1
 SHORT_CLIP = 2 * SAMPLE_RATE
 UNKNOWN_MARGIN = 10
 """frames next to speech that are labelled neither way: the encoder looks around"""
+
+
+@dataclass
+class Window:
+    """``samples`` (480000,) float32; ``labels`` (1500,) int8: SPEECH, NONSPEECH or UNKNOWN; ``content`` frames."""
+
+    samples: np.ndarray
+    labels: np.ndarray
+    kind: Kind
+    condition: str
+    content: int
+    """frames up to the end of the audio; the rest is padding"""
 
 
 def spoken_frames(clip: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from whisper_steer.fit.labels import speech_frames, spoken_frames
+from whisper_steer.data.labels import speech_frames, spoken_frames
 
 
 def test_silence_and_noise_carry_no_speech(rng: np.random.Generator) -> None:

@@ -1,0 +1,76 @@
+"""What is edited and how: an SAE, its latents with the largest effect on the decoder, and strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from whisper.model import Whisper
+
+from whisper_steer.encoders.record import Activations
+from whisper_steer.fit import scoring, selection, strengths
+from whisper_steer.sae.model import SAE, SAEConfig
+from whisper_steer.sae.train import Training, measure, train
+from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.methods import Edits
+
+
+@dataclass
+class Fitted:
+    """The half of an artifact that edits."""
+
+    edits: Edits
+    strengths: dict[str, float]
+    sae: SAE
+    gate_latents: Tensor
+    """(n,) indices of the latents that tell speech best"""
+    info: dict[str, Any]
+    """for the card"""
+
+
+def fit_edits(
+    model: Whisper,
+    point: str,
+    fitted: Activations,
+    held_out: Activations,
+    full: Callable[[], Activations],
+    work: Path,
+    *,
+    expansion: int,
+    k: int,
+    training: Training,
+    seed: int,
+) -> Fitted:
+    """Train the SAE on ``fitted``, measure it on ``held_out``, choose latents and the strength of every method.
+
+    ``full`` makes the windows of non-speech on which strengths are chosen.
+    """
+    config = SAEConfig(fitted.hidden.shape[-1], expansion, k)
+    sae = train(fitted, config, training, work / "sae")
+    scores = scoring.latent_scores(model, point, sae, fitted, n=60, seed=seed)
+    indices = selection.edit_latents(scores)
+    edits = selection.build_edits(sae, scores, fitted, indices)
+    chosen, shares = strengths.choose(model, point, edits, full())
+    info = {
+        "sae": {
+            **asdict(sae.config),
+            "n_latents": sae.config.n_latents,
+            **asdict(measure(sae, held_out)),
+        },
+        "selected_by": "effect on the decoder",
+        "latents": selection.describe(scores, indices, edits),
+        "text_share_by_strength": shares,
+    }
+    return Fitted(edits, chosen, sae, selection.gate_latents(scores), info)
+
+
+def edits_of(artifact: Artifact) -> Fitted:
+    """Those of an artifact, so that its gate alone is fitted again. Raises `ArtifactError` where it carries no SAE."""
+    sae = artifact.load_sae()
+    keys = ("sae", "selected_by", "latents", "text_share_by_strength", "edits_fitted_by")
+    info = {key: artifact.info[key] for key in keys if key in artifact.info}
+    info.setdefault("edits_fitted_by", artifact.info.get("command"))
+    return Fitted(artifact.edits, artifact.strengths, sae, artifact.edits.sign.new_zeros(0).long(), info)

@@ -1,0 +1,156 @@
+"""The gate that listens: chosen on one half of the held-out clips, calibrated on the other.
+
+Both are heard as a user's recordings are, through `whisper_steer.gate.hearing.listen`: single clips, and recordings
+with pauses made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+from tqdm import tqdm
+
+from whisper_steer.data.clips import Clip
+from whisper_steer.data.labels import spoken_frames
+from whisper_steer.data.recordings import SAMPLE_RATE, STYLES, Script, recordings
+from whisper_steer.encoders.prefix import Prefix
+from whisper_steer.errors import DataError
+from whisper_steer.gate.conformal import conformal_threshold, loss_curve, smallest_promise
+from whisper_steer.gate.hearing import listen
+from whisper_steer.gate.kinds import FRAMES_PER_STEP, Gate
+from whisper_steer.gate.spans import STEP_SECONDS, Evidence, audible, spans_of
+from whisper_steer.steer.artifact import Calibration
+
+CLEAR = 1.0
+"""seconds from speech on at which a span in a pause counts as wrong"""
+PROMISE = 0.005
+HEARD_STYLES = ("pauses", "dialogue", "loud-music")
+"""of `whisper_steer.data.recordings.STYLES`; in a babble somebody does speak"""
+
+
+@dataclass
+class Heard:
+    """One clip or recording, and what a gate made of it."""
+
+    evidence: Evidence
+    spoken: npt.NDArray[np.bool_]
+    """(steps,) where Silero, on the clean utterance, hears speech"""
+    utterances: list[tuple[int, int]]
+    """steps from and to"""
+    kind: str
+
+    def losses(self) -> list[Evidence]:
+        """For each utterance, the `audible` evidence of its spoken steps."""
+        reach = audible(self.evidence)
+        found = [reach[a:b][self.spoken[a:b]] for a, b in self.utterances]
+        return [steps for steps in found if len(steps)]
+
+    def wrong_seconds(self, threshold: float) -> tuple[float, float]:
+        """Seconds of pause inside of spans, and seconds of pause, each `CLEAR` of speech."""
+        margin = round(CLEAR / STEP_SECONDS)
+        pause = ~ndimage.binary_dilation(self.spoken, np.ones(2 * margin + 1))
+        inside = np.zeros(len(pause), bool)
+        for span in spans_of(self.evidence, threshold, len(pause) * STEP_SECONDS):
+            inside[round(span.start / STEP_SECONDS) : round(span.end / STEP_SECONDS)] = True
+        return float((inside & pause).sum() * STEP_SECONDS), float(pause.sum() * STEP_SECONDS)
+
+
+class _Remembering(Prefix):
+    """A prefix that keeps the windows of one recording, so that several gates may read them."""
+
+    def __init__(self, prefix: Prefix) -> None:
+        super().__init__(prefix.encoder, prefix.point)
+        self.kept: dict[bytes, Tensor] = {}
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        key = mel.cpu().numpy().tobytes()
+        if key not in self.kept:
+            self.kept[key] = super().__call__(mel)
+        return self.kept[key]
+
+
+def hear(prefix: Prefix, gates: dict[str, Gate], clips: list[Clip], label: str) -> dict[str, list[Heard]]:
+    """Every clip through every gate, by the gate's name."""
+    remembering = _Remembering(prefix)
+    found: dict[str, list[Heard]] = {name: [] for name in gates}
+    for clip in tqdm(clips, desc=f"listening, {label}", unit="clip"):
+        samples = clip.samples()
+        remembering.kept.clear()
+        for name, gate in gates.items():
+            evidence = listen(remembering, gate, samples, 0.0).evidence
+            spoken, utterances = _spoken(clip, samples, len(evidence))
+            found[name].append(Heard(evidence, spoken, utterances, clip.kind))
+    return found
+
+
+def compare(heard: list[Heard]) -> dict[str, float]:
+    """What a gate leaves wrong where `PROMISE` of the speech is left out.
+
+    The share of pauses in recordings that lies in spans, and of clips without speech that have one; ``cost`` is their
+    mean, by which gates are compared.
+    """
+    losses = [loss for each in heard for loss in each.losses()]
+    promise = max(PROMISE, smallest_promise(len(losses)))
+    threshold = conformal_threshold(loss_curve(losses), len(losses), promise)
+    wrong, pause = np.sum(
+        [each.wrong_seconds(threshold) for each in heard if each.kind == "recording"] or [(0.0, 0.0)], axis=0
+    )
+    silent = [float(each.evidence.max()) >= threshold for each in heard if each.kind == "nonspeech"]
+    shares = {
+        "pauses_in_spans": float(wrong / pause) if pause else 0.0,
+        "nonspeech_with_spans": float(np.mean(silent)) if silent else 0.0,
+    }
+    return {"threshold": threshold, **shares, "cost": sum(shares.values()) / 2}
+
+
+def calibrate(heard: list[Heard]) -> Calibration:
+    """The promise's curve, and the strongest evidence in each clip without speech and in each pause of a recording."""
+    losses = [loss for each in heard for loss in each.losses()]
+    nonspeech = [value for each in heard for value in _strongest(each)]
+    return Calibration(loss_curve(losses), len(losses), torch.tensor(nonspeech))
+
+
+def held_out_recordings(clips: list[Clip], n: int, seed: int) -> list[Clip]:
+    """``n`` recordings of each of `HEARD_STYLES` from held-out clips; none where they do not suffice."""
+    made: list[Clip] = []
+    for style in HEARD_STYLES:
+        if style in STYLES:
+            try:
+                made += recordings(clips, style, n, seed, split="choose")
+            except DataError:
+                continue
+    return made
+
+
+def _strongest(heard: Heard) -> Iterator[float]:
+    if heard.kind == "nonspeech":
+        yield float(heard.evidence.max())
+    if heard.kind == "recording":
+        margin = round(CLEAR / STEP_SECONDS)
+        pauses, n = ndimage.label(~ndimage.binary_dilation(heard.spoken, np.ones(2 * margin + 1)))
+        yield from (float(heard.evidence[pauses == i].max()) for i in range(1, n + 1))
+
+
+def _spoken(
+    clip: Clip, samples: np.ndarray, steps: int
+) -> tuple[npt.NDArray[np.bool_], list[tuple[int, int]]]:
+    """Spoken steps of a clip or recording, and its utterances."""
+    frames = np.zeros(steps * FRAMES_PER_STEP, bool)
+    if clip.kind == "nonspeech":
+        return frames[::FRAMES_PER_STEP], []
+    places = [(0.0, len(samples) / SAMPLE_RATE)]
+    if clip.kind == "recording":
+        places = [(part.start, part.end) for part in Script.from_dict(clip.extra).utterances]
+    for start, end in places:
+        found = spoken_frames(samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)])
+        first = round(start / STEP_SECONDS * FRAMES_PER_STEP)
+        part = frames[first : first + len(found)]
+        part |= found[: len(part)]
+    spoken: npt.NDArray[np.bool_] = np.asarray(frames.reshape(-1, FRAMES_PER_STEP).any(axis=1))
+    return spoken, [(int(a / STEP_SECONDS), min(steps, int(b / STEP_SECONDS) + 1)) for a, b in places]
