@@ -14,7 +14,7 @@ from whisper_steer.errors import UsageError
 from whisper_steer.files.cache import cache_folder
 from whisper_steer.fit import pipeline
 from whisper_steer.fit.auto import auto_fit
-from whisper_steer.steer import artifact as artifacts
+from whisper_steer.steer import find as artifacts
 from whisper_steer.steer.artifact import Artifact
 
 

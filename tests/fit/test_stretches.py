@@ -3,8 +3,7 @@
 import numpy as np
 
 from whisper_steer.data.labels import NONSPEECH, SPEECH, UNKNOWN
-from whisper_steer.fit.stretches import LONGEST, Stretch, cut
-from whisper_steer.gate.kinds import POOL_FRAMES
+from whisper_steer.fit.stretches import LONGEST, POOL_FRAMES, Stretch, cut
 
 
 def labels(*speech: tuple[int, int]) -> np.ndarray:
