@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from whisper.model import AudioEncoder, ResidualAttentionBlock
 
-from whisper_steer.encoders.hooks import unwrap
+from whisper_steer.encoders.hooks import hook_points, unwrap
 from whisper_steer.errors import UsageError
+
 
 class Prefix:
     """An encoder of openai-whisper up to ``point``, over the encoder's own weights.
@@ -26,7 +27,7 @@ class Prefix:
     def __init__(self, encoder: nn.Module, point: str) -> None:
         self.encoder: Any = unwrap(encoder)
         self.point = point
-        self.n_blocks = blocks_before(point, len(self.encoder.blocks))
+        self.n_blocks = blocks_before(point, len(hook_points(encoder)) - 1)
 
     @property
     def device(self) -> torch.device:
@@ -57,7 +58,9 @@ def blocks_before(point: str, n_blocks: int) -> int:
         return n_blocks
     name, _, index = point.partition(".")
     if name != "blocks" or not index.isdigit() or int(index) >= n_blocks:
-        raise UsageError(f"unknown hook point {point!r}; this encoder has blocks.0 to {n_blocks - 1}, ln_post")
+        raise UsageError(
+            f"unknown hook point {point!r}; this encoder has blocks.0 to {n_blocks - 1}, ln_post"
+        )
     return int(index) + 1
 
 
@@ -81,7 +84,9 @@ def share(weights: Mapping[str, Tensor], n_head: int, n_blocks: int | None = Non
         owner, _, last = name.rpartition(".")
         module, weight = encoder.get_submodule(owner), weights[name]
         if last in module._parameters:
-            module._parameters[last] = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight, False)
+            module._parameters[last] = (
+                weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight, False)
+            )
         else:
             module._buffers[last] = weight
     return encoder.eval()

@@ -1,8 +1,8 @@
 """Listening: a recording in, where somebody speaks in it out.
 
 The encoder runs over the recording in windows of 30 s that overlap, up to the gate's hook point and no further. Each
-window has a spectrogram of its own, so that what is heard in a place depends on the half minute around it and not on how
-loud another part is, and a recording of any length is listened to in the memory of one batch.
+window has a spectrogram of its own, so that what is heard in a place depends on the half minute around it and not on
+how loud another part is, and a recording of any length is listened to in the memory of one batch.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Hearing:
 
     def within(self, clips: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         """The parts of the spans that lie in a user's clips, (start, end) in seconds each, clip by clip."""
-        found = [
-            (max(span.start, start), min(span.end, end)) for start, end in clips for span in self.spans
-        ]
+        found = [(max(span.start, start), min(span.end, end)) for start, end in clips for span in self.spans]
         return [(start, end) for start, end in found if end > start]
 
-    def chunks(self, longest: float, clips: Sequence[tuple[float, float]] | None = None) -> list[tuple[float, float]]:
+    def chunks(
+        self, longest: float, clips: Sequence[tuple[float, float]] | None = None
+    ) -> list[tuple[float, float]]:
         """The spans, in a user's clips where there are any, as pieces of at most ``longest`` seconds.
 
         A longer one is cut where the evidence is weakest, in the second half of the piece that is cut off.
@@ -97,7 +97,9 @@ def listen(
     gate = gate.to(prefix.device)
     for i in range(0, len(starts), size):
         chosen = starts[i : i + size]
-        mels = torch.stack([window_mel(torch.as_tensor(audio[s : s + N_SAMPLES]), prefix.n_mels) for s in chosen])
+        mels = torch.stack(
+            [window_mel(torch.as_tensor(audio[s : s + N_SAMPLES]), prefix.n_mels) for s in chosen]
+        )
         for start, found in zip(chosen, _judged(prefix, gate, mels), strict=True):
             place = start // STEP_SAMPLES
             skipped = 0 if start == 0 else OVERLAP // 2 // STEP_SAMPLES

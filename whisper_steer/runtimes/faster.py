@@ -172,7 +172,9 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         joined, windows, chunks = _joined(samples, pieces, longest)
         if steering.mode == "steer":
             kwargs.setdefault("suppress_blank", False)
-        language = _detect(self.model, samples, hearing.within(given), kwargs, has_language=bool(args) or None)
+        language = _detect(
+            self.model, samples, hearing.within(given), kwargs, has_language=bool(args) or None
+        )
         segments, info = stock(joined, clip_timestamps=windows, vad_filter=False, **language.options)
         segments = restore_speech_timestamps(segments, chunks, SAMPLE_RATE)
         info = replace(language.write(info, pieces), duration=hearing.seconds)
@@ -191,7 +193,11 @@ class _Language:
 
 
 def _detect(
-    model: WhisperModel, samples: Any, speech: results.Clips, options: dict[str, Any], has_language: bool | None
+    model: WhisperModel,
+    samples: Any,
+    speech: results.Clips,
+    options: dict[str, Any],
+    has_language: bool | None,
 ) -> _Language:
     if has_language or options.get("language") is not None or not model.model.is_multilingual or not speech:
         return _Language({}, {})
@@ -221,9 +227,7 @@ def _described(
     """Segments and info with the fields of steering."""
     if steering is None or hearing is None:
         return (Segment(**vars(s)) for s in segments), TranscriptionInfo(**vars(info))
-    steered = (
-        Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments
-    )
+    steered = (Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments)
     return steered, TranscriptionInfo(**vars(info), steering=results.about(steering, hearing))
 
 
@@ -277,7 +281,9 @@ class _Source:
 
     @cached_property
     def _whole(self) -> nn.Module:
-        return load_model(self.checkpoint, "cpu").encoder if self.checkpoint else ct2.load_encoder(self.folder)
+        return (
+            load_model(self.checkpoint, "cpu").encoder if self.checkpoint else ct2.load_encoder(self.folder)
+        )
 
     def encoder_for(self, steering: Steering) -> nn.Module:
         """As much of the encoder as steering runs in PyTorch: up to the gate, or all where it edits inside."""

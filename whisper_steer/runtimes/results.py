@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ def clips_of(clip_timestamps: str | Iterable[float] | None, seconds: float) -> C
         try:
             times = [float(time) for time in clip_timestamps.split(",") if time]
         except ValueError:
-            raise UsageError(f"clip_timestamps is start,end,start,end,... in seconds, not {clip_timestamps!r}") from None
+            raise UsageError(
+                f"clip_timestamps is start,end,start,end,... in seconds, not {clip_timestamps!r}"
+            ) from None
     else:
         times = [float(time) for time in clip_timestamps or []]
     times = times or [0.0]
@@ -56,26 +59,28 @@ def to_decode(steering: Steering, hearing: Hearing, clips: Clips) -> Clips:
     return [
         (max(start, a), min(end, b))
         for start, end in clips
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
         if min(end, b) > max(start, a)
     ]
 
 
 def first_speech(audio: np.ndarray | Tensor, clips: Clips) -> np.ndarray | Tensor:
     """The first 30 s of speech, without the pauses: what the language is detected on."""
-    parts, room = [], N_SAMPLES
+    parts: list[Any] = []
+    room = N_SAMPLES
     for start, end in clips:
         first = round(start * SAMPLE_RATE)
         parts.append(audio[first : min(round(end * SAMPLE_RATE), first + room)])
         room -= len(parts[-1])
         if room <= 0:
             break
-    return torch.cat(list(parts)) if isinstance(audio, Tensor) else np.concatenate(parts)
+    return torch.cat(parts) if isinstance(audio, Tensor) else np.concatenate(parts)
 
 
 def about(steering: Steering, hearing: Hearing) -> dict[str, Any]:
-    """The field "steering" of a result: what acted, and the spans in which somebody speaks."""
-    return {**steering.describe(), "spans": [asdict(span) for span in hearing.spans]}
+    """The field "steering" of a result: what acted, the seconds listened to, the spans in which somebody speaks."""
+    spans = [asdict(span) for span in hearing.spans]
+    return {**steering.describe(), "seconds": hearing.seconds, "spans": spans}
 
 
 def evidence_of(hearing: Hearing, start: float, end: float) -> dict[str, float]:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
+from whisper_steer.errors import ArtifactError, FingerprintError
 from whisper_steer.files.replace import check_target, replacing
 from whisper_steer.gate.kinds import KINDS, Gate, Linear
 from whisper_steer.sae.model import SAE, Latents, SAEConfig
@@ -94,7 +94,15 @@ class Artifact:
     def digest(self) -> str:
         """12 hex digits of all that steers: weights, calibration, hook point, strengths, not of the rest."""
         settings = json.dumps(
-            [self.fingerprint, self.hook_point, self.gate_point, self.calibration.utterances, self.strengths], sort_keys=True)
+            [
+                self.fingerprint,
+                self.hook_point,
+                self.gate_point,
+                self.calibration.utterances,
+                self.strengths,
+            ],
+            sort_keys=True,
+        )
         return hashlib.sha256(save(_tensors(self)) + settings.encode()).hexdigest()[:12]
 
     def card(self) -> dict[str, Any]:

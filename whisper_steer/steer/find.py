@@ -56,5 +56,3 @@ def resolve(name_or_path: str | Path) -> Path:
     raise UsageError(
         f"no steering artifact at {name_or_path}; pass a folder with {CARD} or one of {', '.join(shipped)}"
     )
-
-

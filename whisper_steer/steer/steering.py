@@ -133,7 +133,9 @@ def steering_for(
     """
     if isinstance(steering, Steering):
         if (mode, method, max_suppressed_speech) != (None, None, None):
-            raise UsageError("give mode, method and max_suppressed_speech to Steering(...) or here, not to both")
+            raise UsageError(
+                "give mode, method and max_suppressed_speech to Steering(...) or here, not to both"
+            )
         ready = steering
     elif steering is None or mode == "off":
         return None

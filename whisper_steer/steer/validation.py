@@ -80,8 +80,8 @@ def check_tensors(edits: Edits, gate: Gate, curve: Tensor, nonspeech: Tensor) ->
         _check(f"edits.{name}", getattr(edits, name), n)
     _check("edits.mean_difference", edits.mean_difference, n_state)
     _check("gate.mean", gate.mean, n_state)
-    _check("gate.bias", gate.bias)
     if isinstance(gate, Linear):
+        _check("gate.bias", gate.bias)
         features = n_state
         if gate.latents is not None:
             features = gate.weight.numel()
@@ -89,6 +89,7 @@ def check_tensors(edits: Edits, gate: Gate, curve: Tensor, nonspeech: Tensor) ->
         _check("gate.weight", gate.weight, features)
     elif isinstance(gate, Conv):
         hidden = gate.hidden_bias.numel()
+        _check("gate.bias", gate.bias)
         _check("gate.weight", gate.weight, 2 * hidden)
         _check("gate.hidden_weight", gate.hidden_weight, n_state, hidden)
         for name in ("near", "far"):
