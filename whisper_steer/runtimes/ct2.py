@@ -7,6 +7,9 @@ edits inside, PyTorch runs the whole encoder, hooked, at float32 speed on a CPU.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +17,12 @@ import torch
 from ctranslate2 import StorageView
 from torch import Tensor, nn
 
+from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.encoders.hooks import run
-from whisper_steer.encoders.prefix import Prefix
+from whisper_steer.encoders.prefix import Prefix, blocks_before
 from whisper_steer.errors import UsageError
+from whisper_steer.formats import ct2 as formats
+from whisper_steer.models.load import load_model
 from whisper_steer.steer.steering import Steering
 
 
@@ -69,3 +75,37 @@ def to_view(tensor: Tensor) -> StorageView:
         torch.cuda.synchronize(tensor.device)
         return StorageView.from_array(tensor)
     return StorageView.from_array(tensor.numpy())
+
+
+@dataclass
+class Source:
+    """Where the encoder's weights can be read."""
+
+    folder: str
+    checkpoint: str | Path | None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return (
+            formats.fingerprint(self.folder) if self.checkpoint is None else encoder_fingerprint(self._whole)
+        )
+
+    @cached_property
+    def _whole(self) -> nn.Module:
+        return (
+            load_model(self.checkpoint, "cpu").encoder
+            if self.checkpoint
+            else formats.load_encoder(self.folder)
+        )
+
+    def encoder_for(self, steering: Steering) -> nn.Module:
+        """As much of the encoder as steering runs in PyTorch: up to the gate, or all where it edits inside."""
+        artifact = steering.artifact
+        if self.checkpoint is not None or (steering.mode == "steer" and artifact.hook_point != "ln_post"):
+            return self._whole
+        if artifact.gate_point == "ln_post":
+            return self._whole
+        return formats.load_encoder(self.folder, blocks_before(artifact.gate_point, 10_000))
+
+
+__all__ = ["CT2Editor", "Source", "to_tensor", "to_view"]

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property, wraps
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,14 @@ import numpy as np
 from faster_whisper.transcribe import Segment as StockSegment
 from faster_whisper.transcribe import TranscriptionInfo as StockInfo
 from faster_whisper.transcribe import restore_speech_timestamps
-from torch import nn
 from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 
 from whisper_steer.audio.load import as_samples, load_audio
-from whisper_steer.encoders.fingerprint import encoder_fingerprint
-from whisper_steer.encoders.prefix import Prefix, blocks_before
-from whisper_steer.formats import ct2
+from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.formats.ct2_folder import ct2_folder
 from whisper_steer.gate.hearing import Hearing
-from whisper_steer.models.load import load_model
 from whisper_steer.runtimes import results
-from whisper_steer.runtimes.ct2 import CT2Editor
+from whisper_steer.runtimes.ct2 import CT2Editor, Source
 from whisper_steer.steer.steering import Mode, Steering, steering_for
 
 Found = tuple[Iterator["Segment"], "TranscriptionInfo"]
@@ -83,7 +80,7 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
             else ct2_folder(model_size_or_path, kwargs)
         )
         with folder as path:
-            source = _Source(path, checkpoint)
+            source = Source(path, checkpoint)
             options = {"mode": mode, "method": method, "max_suppressed_speech": max_suppressed_speech}
             self.steering = steering_for(lambda: source.fingerprint, steering, **options)  # type: ignore[arg-type]
             encoder = None if self.steering is None else source.encoder_for(self.steering)
@@ -114,23 +111,26 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         vad_parameters: Any = None,
         **kwargs: Any,
     ) -> Found:
+        kwargs |= _named(faster_whisper.WhisperModel.transcribe, args)
+
         def stock(samples: Any, **changes: Any) -> Any:
-            return super(WhisperModel, self).transcribe(samples, *args, **{**kwargs, **changes})
+            return super(WhisperModel, self).transcribe(samples, **{**kwargs, **changes})
 
         if self.steering is None:
             filtering = {"vad_filter": vad_filter, "vad_parameters": vad_parameters}
             return _described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
-        samples = load_audio(audio)
+        samples = _read(audio)
         hearing = self.steering.listen(self.prefix, samples)
         given = results.clips_of(clip_timestamps, hearing.seconds)
         if vad_filter:
-            given = _common(given, _silero(samples, vad_parameters))
+            given = results.common(given, _silero(samples, vad_parameters))
         if hearing.whole and not vad_filter:
-            return _described(*stock(samples, clip_timestamps=clip_timestamps), self.steering, hearing)
+            segments, info = stock(samples, clip_timestamps=clip_timestamps)
+            return _described(segments, info, self.steering, hearing)
         clips = results.to_decode(self.steering, hearing, given)
         if not clips:
             return _nothing(stock, self.steering, hearing, kwargs)
-        language = _detect(self, samples, hearing.within(given), kwargs, has_language=bool(args) or None)
+        language = _detect(self, samples, hearing.within(given), kwargs)
         segments, info = stock(samples, clip_timestamps=results.flat(clips), **language.options)
         return _described(segments, language.write(info, clips), self.steering, hearing)
 
@@ -152,32 +152,35 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         vad_parameters: Any = None,
         **kwargs: Any,
     ) -> Found:
+        kwargs |= _named(faster_whisper.BatchedInferencePipeline.transcribe, args)
+
         def stock(samples: Any, **changes: Any) -> Any:
-            return super(BatchedInferencePipeline, self).transcribe(samples, *args, **{**kwargs, **changes})
+            return super(BatchedInferencePipeline, self).transcribe(samples, **{**kwargs, **changes})
 
         steering: Steering | None = self.model.steering
         if steering is None:
             filtering = {"vad_filter": vad_filter is not False, "vad_parameters": vad_parameters}
             return _described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
-        samples = load_audio(audio)
+        samples = _read(audio)
         hearing = steering.listen(self.model.prefix, samples)
         given = [(clip["start"], clip["end"]) for clip in clip_timestamps or []] or [(0.0, hearing.seconds)]
         if vad_filter:
-            given = _common(given, _silero(samples, vad_parameters))
+            given = results.common(given, _silero(samples, vad_parameters))
         longest = float(kwargs.get("chunk_length") or CHUNK_LENGTH)
         clips = results.to_decode(steering, hearing, given)
-        pieces = hearing.chunks(longest, clips) if steering.mode == "skip" else _cut(clips, longest)
-        if not pieces:
+        if not clips:
             return _nothing(stock, steering, hearing, kwargs, vad_filter=False)
-        joined, windows, chunks = _joined(samples, pieces, longest)
-        if steering.mode == "steer":
+        language = _detect(self.model, samples, hearing.within(given), kwargs)
+        if steering.mode == "steer":  # a window is edited or not, so that it must not hold speech and more
             kwargs.setdefault("suppress_blank", False)
-        language = _detect(
-            self.model, samples, hearing.within(given), kwargs, has_language=bool(args) or None
-        )
-        segments, info = stock(joined, clip_timestamps=windows, vad_filter=False, **language.options)
-        segments = restore_speech_timestamps(segments, chunks, SAMPLE_RATE)
-        info = replace(language.write(info, pieces), duration=hearing.seconds)
+            windows = [{"start": a, "end": b} for a, b in results.cut(clips, longest)]
+            segments, info = stock(samples, clip_timestamps=windows, vad_filter=False, **language.options)
+        else:
+            clips = hearing.chunks(longest, clips)
+            joined, windows, chunks = results.joined(samples, clips, longest)
+            segments, info = stock(joined, clip_timestamps=windows, vad_filter=False, **language.options)
+            segments = restore_speech_timestamps(segments, chunks, SAMPLE_RATE)
+        info = replace(language.write(info, clips), duration=hearing.seconds)
         return _described(segments, info, steering, hearing)
 
 
@@ -192,19 +195,23 @@ class _Language:
         return replace(info, duration_after_vad=sum(end - start for start, end in clips), **self.fields)
 
 
-def _detect(
-    model: WhisperModel,
-    samples: Any,
-    speech: results.Clips,
-    options: dict[str, Any],
-    has_language: bool | None,
-) -> _Language:
-    if has_language or options.get("language") is not None or not model.model.is_multilingual or not speech:
+def _read(audio: Any) -> np.ndarray:
+    """Samples of what stock takes as well: a path, an open file, an array."""
+    return load_audio(audio.read() if hasattr(audio, "read") else audio)
+
+
+def _named(function: Any, args: tuple[Any, ...]) -> dict[str, Any]:
+    """Positional arguments behind the audio, by their names."""
+    return dict(zip(list(signature(function).parameters)[2:], args, strict=False))
+
+
+def _detect(model: WhisperModel, samples: Any, speech: results.Clips, options: dict[str, Any]) -> _Language:
+    """The language that stock finds in speech; nothing where the user names one or there is only one."""
+    if options.get("language") is not None or not model.model.is_multilingual or not speech:
         return _Language({}, {})
-    found = model.detect_language(np.asarray(results.first_speech(samples, speech)))
-    language, probability, all_of_them = found
+    language, probability, every = model.detect_language(np.asarray(results.first_speech(samples, speech)))
     return _Language(
-        {"language": language}, {"language_probability": probability, "all_language_probs": all_of_them}
+        {"language": language}, {"language_probability": probability, "all_language_probs": every}
     )
 
 
@@ -237,59 +244,3 @@ def _silero(samples: np.ndarray, parameters: Any) -> results.Clips:
     options = VadOptions(**parameters) if isinstance(parameters, dict) else parameters
     found = get_speech_timestamps(samples, options)
     return [(chunk["start"] / SAMPLE_RATE, chunk["end"] / SAMPLE_RATE) for chunk in found]
-
-
-def _common(first: results.Clips, second: results.Clips) -> results.Clips:
-    found = [(max(a, c), min(b, d)) for a, b in first for c, d in second]
-    return [(start, end) for start, end in found if end > start]
-
-
-def _cut(clips: results.Clips, longest: float) -> results.Clips:
-    return [
-        (at, min(end, at + longest)) for start, end in clips for at in np.arange(start, end, longest).tolist()
-    ]
-
-
-def _joined(
-    samples: np.ndarray, pieces: results.Clips, longest: float
-) -> tuple[np.ndarray, list[dict[str, float]], list[dict[str, int]]]:
-    """Pieces of speech one behind the other: their samples, the windows of at most ``longest`` seconds that they make
-    there, and where in the recording each piece was, in samples."""
-    windows: list[dict[str, float]] = []
-    chunks = [{"start": round(a * SAMPLE_RATE), "end": round(b * SAMPLE_RATE)} for a, b in pieces]
-    at = 0.0
-    for chunk in chunks:
-        seconds = (chunk["end"] - chunk["start"]) / SAMPLE_RATE
-        if windows and at + seconds - windows[-1]["start"] <= longest:
-            windows[-1]["end"] = at + seconds
-        else:
-            windows.append({"start": at, "end": at + seconds})
-        at += seconds
-    return np.concatenate([samples[c["start"] : c["end"]] for c in chunks]), windows, chunks
-
-
-@dataclass
-class _Source:
-    """Where the encoder's weights can be read."""
-
-    folder: str
-    checkpoint: str | Path | None
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return ct2.fingerprint(self.folder) if self.checkpoint is None else encoder_fingerprint(self._whole)
-
-    @cached_property
-    def _whole(self) -> nn.Module:
-        return (
-            load_model(self.checkpoint, "cpu").encoder if self.checkpoint else ct2.load_encoder(self.folder)
-        )
-
-    def encoder_for(self, steering: Steering) -> nn.Module:
-        """As much of the encoder as steering runs in PyTorch: up to the gate, or all where it edits inside."""
-        artifact = steering.artifact
-        if self.checkpoint is not None or (steering.mode == "steer" and artifact.hook_point != "ln_post"):
-            return self._whole
-        if artifact.gate_point == "ln_post":
-            return self._whole
-        return ct2.load_encoder(self.folder, blocks_before(artifact.gate_point, 10_000))
