@@ -2,8 +2,8 @@
 
 Speech, non-speech and one after the other (a minute each), through openai-whisper and faster-whisper, one window after
 another and in batches, stock's also with Silero, each with and without steering; a row's ratio is to the stock of its
-own runtime, in the same run, in turns. MODEL: an official name or a .pt. Steering is the artifact that ships for it, or ``--steering``. The
-sounds are the built-in pack's, or ``--speech`` and ``--nonspeech``.
+own runtime, in the same run, in turns. MODEL: an official name or a .pt. Steering is the artifact that ships for it,
+or ``--steering``. The sounds are the built-in pack's, or ``--speech`` and ``--nonspeech``.
 """
 
 from __future__ import annotations

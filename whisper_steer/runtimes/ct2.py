@@ -40,7 +40,7 @@ class CT2Editor:
             )
         half = model.device == "cuda" and "float16" in model.compute_type
         device = f"cuda:{model.device_index[0]}" if model.device == "cuda" else "cpu"
-        self.encoder = encoder.to(device, torch.float16 if half else torch.float32)
+        self.encoder = in_half(encoder.to(device)) if half else encoder.to(device, torch.float32)
         self.steering = steering
         self.prefix: Prefix = steering.prefix(encoder)
         self._lock = threading.Lock()
@@ -59,6 +59,15 @@ class CT2Editor:
         rows = rows.to(hidden.device)
         hidden[rows] = self.steering.edit(hidden[rows])
         return to_view(hidden)
+
+
+def in_half(encoder: nn.Module) -> nn.Module:
+    """An encoder of openai-whisper in float16, its norms in float32: in these it computes whatever it is given."""
+    encoder.half()
+    for module in encoder.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.float()
+    return encoder
 
 
 def to_tensor(view: StorageView) -> Tensor:
@@ -108,4 +117,4 @@ class Source:
         return formats.load_encoder(self.folder, blocks_before(artifact.gate_point, 10_000))
 
 
-__all__ = ["CT2Editor", "Source", "to_tensor", "to_view"]
+__all__ = ["CT2Editor", "Source", "in_half", "to_tensor", "to_view"]
