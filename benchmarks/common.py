@@ -18,18 +18,19 @@ from whisper_steer.data.own import folder as from_folder
 from whisper_steer.data.pack import load_pack
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import WhisperSteerError
-from whisper_steer.fit.conv_gate import CONV_STEPS, HIDDEN
 from whisper_steer.fit.selection import EDIT_LATENTS, GATE_LATENTS
-from whisper_steer.gate.kinds import Gate
+from whisper_steer.gate.kinds import Conv, Gate, Linear
 from whisper_steer.sae.model import Latents
-from whisper_steer.steer import artifact as artifacts
-from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.artifact import Artifact, Calibration
+from whisper_steer.steer.find import find
 from whisper_steer.steer.methods import METHODS, Edits
 from whisper_steer.steer.steering import Steering
 
 RATE = 16000
+HIDDEN, CONV_STEPS = 64, 13
+"""features and taps of a convolutional gate"""
 OPEN, SHUT = 1e9, -1e9
-"""thresholds under which no window, or every window, is judged speech"""
+"""thresholds under which nothing, or all of it, is judged speech"""
 
 
 def machine() -> str:
@@ -52,9 +53,17 @@ def seconds(run: Callable[[], Any], repeats: int) -> float:
 
 
 def stand_in(
-    encoder: nn.Module, hook_point: str = "ln_post", *, gate: str = "conv", threshold: float = SHUT
+    encoder: nn.Module,
+    hook_point: str = "ln_post",
+    *,
+    gate_point: str | None = None,
+    gate: str = "conv",
+    threshold: float = SHUT,
 ) -> Artifact:
-    """An artifact with random weights and as many latents as fitting selects, to measure the cost of one."""
+    """An artifact with random weights and as many latents as fitting selects, to measure the cost of one.
+
+    ``gate``: "conv", "dense" or "sae"; ``gate_point`` None is the hook point.
+    """
     n_state = int(next(encoder.parameters()).shape[0])
     generator = torch.Generator().manual_seed(0)
 
@@ -66,31 +75,45 @@ def stand_in(
             torch.zeros(n_state), random(n_state, n), random(n), torch.tensor(0.05), random(n, n_state)
         )
 
+    def conv() -> Gate:
+        taps = random(HIDDEN, HIDDEN, CONV_STEPS), random(HIDDEN)
+        return Conv(
+            torch.zeros(n_state),
+            random(2 * HIDDEN),
+            torch.tensor(0.0),
+            random(n_state, HIDDEN),
+            random(HIDDEN),
+            *taps,
+            *taps,
+        )
+
+    def linear(n: int, read: Latents | None) -> Gate:
+        return Linear(torch.zeros(n_state), random(n), torch.tensor(0.0), read)
+
+    kinds: dict[str, Callable[[], Gate]] = {
+        "conv": conv,
+        "dense": lambda: linear(n_state, None),
+        "sae": lambda: linear(GATE_LATENTS, latents(GATE_LATENTS)),
+    }
     ones = torch.ones(EDIT_LATENTS)
-    n_features = {"sae": GATE_LATENTS, "dense": n_state, "conv": HIDDEN}[gate]
-    network = [random(n_state, HIDDEN), random(HIDDEN), random(HIDDEN, HIDDEN, CONV_STEPS), random(HIDDEN)]
+    calibration = Calibration(
+        torch.tensor([[threshold, 0.0], [threshold + abs(threshold), 1.0]]), 400, torch.tensor([threshold])
+    )
     return Artifact(
         name="stand-in",
         fingerprint=encoder_fingerprint(encoder),
         hook_point=hook_point,
         edits=Edits(latents(EDIT_LATENTS), ones, 0 * ones, ones, random(n_state)),
-        gate=Gate(
-            random(n_features),
-            torch.tensor(0.0),
-            torch.zeros(n_state),
-            latents(GATE_LATENTS) if gate == "sae" else None,
-            *(network if gate == "conv" else [None] * 4),
-            random(n_features),
-        ),
-        speech_scores=torch.full((400,), threshold),
-        nonspeech_scores=torch.full((400,), threshold),
+        gate_point=gate_point or hook_point,
+        gate=kinds[gate](),
+        calibration=calibration,
         strengths=dict.fromkeys(METHODS, 1.0),
     )
 
 
 def steering_for(encoder: nn.Module, **options: Any) -> Steering | None:
     """With the artifact that ships, if one does."""
-    path = artifacts.find(encoder_fingerprint(encoder))
+    path = find(encoder_fingerprint(encoder))
     return None if path is None else Steering(path, **options)
 
 

@@ -1,20 +1,23 @@
-"""What one window costs beyond the encoder. ``python -m benchmarks.overhead tiny.en.pt base.pt small large-v3``
+"""What one window costs beside the encoder. ``python -m benchmarks.overhead tiny.en.pt base.pt small large-v3``
 
-Each row is the median time of gate and edit on one window over that of the encoder, in the same run. A name of a
-size stands for random weights of that size: the cost does not depend on them. ``--device cuda --dtype float16
---batch 16`` measures on a GPU.
+Each row is the median time, over that of the whole encoder in the same run, of listening (the encoder up to the gate's
+block, and a gate there) and of edits. A name of a size stands for random weights of that size: the cost does not depend
+on them. ``--device cuda --dtype float16 --batch 16`` measures on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from whisper.model import AudioEncoder
 
-from benchmarks.common import OPEN, SHUT, machine, seconds, stand_in
+from benchmarks.common import machine, seconds, stand_in
+from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.models.load import load_model
 from whisper_steer.steer.steering import Steering
 
@@ -36,11 +39,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--gate-block", type=int, help="that the gate reads; by default the middle one")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     print(f"{machine()}; {options.device} {options.dtype}, batch {options.batch}")
-    titles = ("encoder", "conv gate", "dense gate", "sae gate", "conv + clamp", "conv + mean diff.")
+    titles = ("encoder", "up to the gate", "conv gate", "dense gate", "sae gate", "clamp", "mean difference")
     print(f"\n{'model':24}" + "".join(f"{title:>18}" for title in titles))
     for name in options.models:
         encoder = load(name).to(device, dtype).eval()
@@ -53,23 +57,29 @@ def main() -> None:
                 encoder(mel)
             wait(device)
 
-        variants = (
-            Steering(stand_in(encoder, gate="conv", threshold=SHUT)),
-            Steering(stand_in(encoder, gate="dense", threshold=SHUT)),
-            Steering(stand_in(encoder, gate="sae", threshold=SHUT)),
-            Steering(stand_in(encoder, threshold=OPEN), mode="steer"),
-            Steering(stand_in(encoder, threshold=OPEN), mode="steer", method="mean-difference"),
-        )
+        block = len(encoder.blocks) // 2 if options.gate_block is None else options.gate_block
+        point = f"blocks.{block}"
+        prefix = Prefix(encoder, point)
+        gates = [stand_in(encoder, point, gate=kind).gate.to(device) for kind in ("conv", "dense", "sae")]
+        edits = [
+            Steering(stand_in(encoder, point), mode="steer", method=method)
+            for method in ("clamp", "mean-difference")
+        ]
+        parts: list[Callable[[], object]] = [
+            partial(prefix, mel),
+            *(partial(gate.evidence, hidden) for gate in gates),
+            *(partial(steering.edit, hidden) for steering in edits),
+        ]
         base = seconds(encode, min(options.repeats, 3) if n_state > 512 else options.repeats)
         cells = [f"{base * 1e3:.0f} ms"]
-        for steering in variants:
+        for part in parts:
 
-            def edit(steering: Steering = steering, hidden: torch.Tensor = hidden) -> None:
+            def once(part: Callable[[], object] = part) -> None:
                 with torch.no_grad():
-                    steering.edit(hidden)
+                    part()
                 wait(device)
 
-            cost = seconds(edit, options.repeats * 4)
+            cost = seconds(once, options.repeats * 4)
             cells.append(f"{cost * 1e3:.2f} ms {cost / base:.2%}")
         print(f"{Path(name).name:24}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
         del encoder

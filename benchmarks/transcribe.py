@@ -1,9 +1,9 @@
 """Wall time of whole transcriptions against stock. ``python -m benchmarks.transcribe MODEL --minutes 2``
 
-Speech, non-speech and one after the other (a minute each), through openai-whisper, faster-whisper and faster-whisper
-with Silero, each with and without steering; a row's ratio is to the stock of its own runtime, in the same run, in
-turns. MODEL: an official name or a .pt. Steering is the artifact that ships for it, or ``--steering``. The
-sounds are the built-in pack's, or ``--speech`` and ``--nonspeech``.
+Speech, non-speech and one after the other (a minute each), through openai-whisper and faster-whisper, one window after
+another and in batches, stock's also with Silero, each with and without steering; a row's ratio is to the stock of its
+own runtime, in the same run, in turns. MODEL: an official name or a .pt. Steering is the artifact that ships for it,
+or ``--steering``. The sounds are the built-in pack's, or ``--speech`` and ``--nonspeech``.
 """
 
 from __future__ import annotations
@@ -133,13 +133,15 @@ def runtimes(
 
         return run
 
+    batched = faster(BatchedInferencePipeline(steered), batch_size=8)
     every: dict[str, tuple[Run, Run]] = {
         "openai": (openai, openai_steered),
         "faster": (faster(plain), faster(steered)),
         "faster-vad": (faster(plain, vad_filter=True), faster(steered)),
-        "faster-batched": (
-            windows(faster_whisper.BatchedInferencePipeline(plain)),
-            windows(BatchedInferencePipeline(steered)),
+        "faster-batched": (windows(faster_whisper.BatchedInferencePipeline(plain)), batched),
+        "faster-batched-vad": (
+            faster(faster_whisper.BatchedInferencePipeline(plain), batch_size=8),
+            batched,
         ),
     }
     return {name: every[name] for name in options.runtimes.split(",")}

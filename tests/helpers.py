@@ -6,16 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from click.testing import CliRunner, Result
 from torch import nn
 
+from whisper_steer.audio.load import SAMPLE_RATE
+from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.cli import main
 from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
-from whisper_steer.gate.kinds import Linear
-from whisper_steer.sae.model import SAE, SAEConfig
+from whisper_steer.encoders.prefix import Prefix
+from whisper_steer.gate.hearing import STEP_SAMPLES, Hearing
+from whisper_steer.gate.kinds import Linear, steps_of
+from whisper_steer.gate.spans import MARGIN, STEP_SECONDS
+from whisper_steer.sae.model import SAE, SAEConfig, normalise
 from whisper_steer.steer.artifact import Artifact, Calibration
 from whisper_steer.steer.methods import METHODS, Edits
+from whisper_steer.steer.steering import Steering
 
 
 def random_sae(n_state: int = 32, expansion: int = 4, seed: int = 0) -> SAE:
@@ -53,7 +60,9 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
             sae.mean.clone(), torch.randn(n, generator=generator), torch.tensor(0.1), sae.latents(indices)
         ),
         calibration=Calibration(
-            torch.tensor([[threshold, 0.0], [threshold + abs(threshold), 1.0]]), 400, torch.tensor([threshold])
+            torch.tensor([[threshold, 0.0], [threshold + abs(threshold), 1.0]]),
+            400,
+            torch.tensor([threshold]),
         ),
         strengths=dict.fromkeys(METHODS, 1.5),
         info={
@@ -64,6 +73,38 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
         },
         sae=sae,
     )
+
+
+def telling_artifact(
+    encoder: nn.Module, speech: np.ndarray, other: np.ndarray, hook_point: str = "blocks.1"
+) -> Artifact:
+    """An artifact whose gate takes one sound for speech and another not, by their mean activations.
+
+    The sounds, of at most 30 s, have to be of one length: the gate sees where a window ends.
+    """
+    artifact = make_artifact(encoder, threshold=0.0, hook_point=hook_point)
+    prefix, n = Prefix(encoder, hook_point), len(speech) // STEP_SAMPLES
+    steps = [steps_of(prefix(window_mel(sound)[None]))[0, :n] for sound in (speech, other)]
+    mean = torch.cat(steps).mean(dim=0)
+    first, second = (normalise(each, mean)[0].mean(dim=0) for each in steps)
+    weight = (first - second) * 10 / (first - second).square().sum()
+    artifact.gate = Linear(mean, weight, -(first + second) @ weight / 2)
+    return artifact
+
+
+class Told(Steering):
+    """Steering that is told where somebody speaks: (start, end) in seconds, each longer than a second."""
+
+    def __init__(self, artifact: Artifact, spans: list[tuple[float, float]], **options: Any) -> None:
+        super().__init__(artifact, **options)
+        self.told = spans
+
+    def listen(self, prefix: Prefix, audio: np.ndarray | torch.Tensor) -> Hearing:
+        evidence = np.full(-(-len(audio) // STEP_SAMPLES), -1.0, np.float32)
+        for start, end in self.told:
+            first, last = (round(t / STEP_SECONDS) for t in (start + MARGIN, end - MARGIN))
+            evidence[first:last] = 1.0
+        return Hearing(evidence, 0.0, len(audio) / SAMPLE_RATE)
 
 
 def wrapped(encoder: Any, how: str) -> Any:

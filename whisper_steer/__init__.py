@@ -22,21 +22,25 @@ if TYPE_CHECKING:
     )
 
     from whisper_steer.audio.load import load_audio
+    from whisper_steer.gate.hearing import Hearing
+    from whisper_steer.gate.spans import Span
     from whisper_steer.models.checkpoints import available_models
     from whisper_steer.models.load import load_model
-    from whisper_steer.runtimes.openai import transcribe
+    from whisper_steer.runtimes.openai import listen, transcribe
     from whisper_steer.runtimes.transformers import attach
     from whisper_steer.steer.artifact import Artifact
-    from whisper_steer.steer.steering import Decision, Steering
+    from whisper_steer.steer.steering import Steering
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Artifact": "whisper_steer.steer.artifact",
-    "Decision": "whisper_steer.steer.steering",
+    "Hearing": "whisper_steer.gate.hearing",
+    "Span": "whisper_steer.gate.spans",
     "Steering": "whisper_steer.steer.steering",
     "attach": "whisper_steer.runtimes.transformers",
     "available_models": "whisper_steer.models.checkpoints",
+    "listen": "whisper_steer.runtimes.openai",
     "load_audio": "whisper_steer.audio.load",
     "load_model": "whisper_steer.models.load",
     "transcribe": "whisper_steer.runtimes.openai",
@@ -57,16 +61,18 @@ _HOME = {
 
 __all__ = [
     "Artifact",
-    "Decision",
     "DecodingOptions",
     "DecodingResult",
+    "Hearing",
     "ModelDimensions",
+    "Span",
     "Steering",
     "Whisper",
     "attach",
     "available_models",
     "decode",
     "detect_language",
+    "listen",
     "load_audio",
     "load_model",
     "log_mel_spectrogram",

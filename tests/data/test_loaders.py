@@ -86,7 +86,7 @@ FOLDERS = sorted(set(LOADERS) - {"synthetic", "manifest"})
 def test_a_published_layout_is_read(kind: str, tmp_path: Path) -> None:
     make(kind, tmp_path)
     clips = load(f"{kind}:{tmp_path}")
-    assert all(clip.seconds == pytest.approx(0.5) and len(clip.read()) == 8000 for clip in clips)
+    assert all(clip.seconds == pytest.approx(0.5) and len(clip.samples()) == 8000 for clip in clips)
     assert len({clip.id for clip in clips}) == len(clips)
     assert {clip.split for clip in clips} <= {"fit", "choose", "test"}
 
@@ -152,7 +152,7 @@ def test_no_group_of_the_built_in_set_is_heard_twice_alike() -> None:
     by_split = {split: [c for c in clips if c.split == split] for split in ("fit", "choose", "test")}
     assert {c.group for c in by_split["test"]} < {c.group for c in by_split["fit"]}
     assert len(by_split["test"]) > 30
-    first = {split: next(c for c in part if c.label == "rain").read() for split, part in by_split.items()}
+    first = {split: next(c for c in part if c.label == "rain").samples() for split, part in by_split.items()}
     n = min(map(len, first.values()))
     assert not np.array_equal(first["fit"][:n], first["test"][:n])
 
@@ -167,7 +167,7 @@ def test_speech_of_the_built_in_set_is_what_its_text_says_it_is() -> None:
     for clip in clips[:: len(clips) // 20]:
         source = pack[int(clip.id.split("/")[1])]
         assert source.text == clip.text
-        assert np.array_equal(source.samples, clip.read())
+        assert np.array_equal(source.samples, clip.samples())
         assert clip.seconds == len(source.samples) / 16000
 
 

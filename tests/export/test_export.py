@@ -17,7 +17,7 @@ from whisper_steer import Steering
 from whisper_steer.encoders.hooks import hooked
 from whisper_steer.errors import FingerprintError, UsageError
 from whisper_steer.export import bake as baking
-from whisper_steer.export.write import check, export, load_exported
+from whisper_steer.export.write import check, encoded, export, load_exported
 from whisper_steer.formats.ct2_save import save_ct2
 
 pytest.importorskip("transformers")
@@ -30,13 +30,13 @@ def mel() -> torch.Tensor:
 
 def mean_difference(model: Whisper, point: str) -> Steering:
     artifact = make_artifact(model.encoder, threshold=ALWAYS_OPEN, hook_point=point)
-    return Steering(artifact, mode="steer", method="mean-difference", gated=False)
+    return Steering(artifact, mode="steer", method="mean-difference")
 
 
 @pytest.mark.parametrize("point", ["blocks.0", "blocks.1", "ln_post"])
 def test_a_constant_in_the_weights_is_a_constant_by_hooks(tiny_model: Whisper, mel: Any, point: str) -> None:
     steering = mean_difference(tiny_model, point)
-    expected, _ = steering.encode(tiny_model.encoder, mel)
+    expected = encoded(tiny_model, mel, steering)
     baked = baking.bake_vector(tiny_model, point, baking.constant(steering))
     assert torch.allclose(baked.encoder(mel), expected, atol=2e-5)
     assert (expected - tiny_model.encoder(mel)).abs().max() > 0.1
@@ -47,7 +47,7 @@ def test_the_folder_loads_in_its_stock_runtime(
     tiny_model: Whisper, mel: Any, tmp_path: Path, wav_files: dict[str, Path], format: Any
 ) -> None:
     steering = mean_difference(tiny_model, "blocks.0")
-    expected, _ = steering.encode(tiny_model.encoder, mel)
+    expected = encoded(tiny_model, mel, steering)
     export(tiny_model, tmp_path / "out", format=format, steering=steering)
     found = load_exported(tmp_path / "out")(mel)
     assert torch.allclose(found, expected, rtol=2e-2, atol=2e-2)  # hf and ct2 keep fp16
@@ -120,7 +120,7 @@ def test_a_wider_mlp_survives_conversion(tiny_model: Whisper, mel: Any, tmp_path
 
 def test_neurons_learn_the_clamp(tiny_model: Whisper, mel: Any) -> None:
     """On frames that they were not fitted to; adding the mean alone would explain nothing."""
-    steering = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN), mode="steer", gated=False)
+    steering = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN), mode="steer")
     _, explained = baking.distil(tiny_model, steering, [mel[0]], steps=150)
     assert 0.2 < explained <= 1.0
 
@@ -132,7 +132,7 @@ def test_conversion_without_steering_keeps_the_model(tiny_model: Whisper, mel: A
 
 
 def test_what_cannot_be_exported_is_said(tiny_model: Whisper, tmp_path: Path) -> None:
-    clamp = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN), mode="steer", gated=False)
+    clamp = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN), mode="steer")
     with pytest.raises(UsageError, match="wider MLP"):
         export(tiny_model, tmp_path / "out", format="openai", steering=clamp)
     with pytest.raises(UsageError, match="from audio"):

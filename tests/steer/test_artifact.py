@@ -14,8 +14,8 @@ from whisper.model import Whisper
 
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
-from whisper_steer.gate.kinds import Gate
-from whisper_steer.steer import artifact as artifacts
+from whisper_steer.gate.kinds import Conv
+from whisper_steer.steer import find as artifacts
 from whisper_steer.steer.artifact import Artifact
 
 
@@ -27,14 +27,13 @@ def folder(tiny_model: Whisper, tmp_path: Path) -> Path:
 def test_what_was_saved_comes_back(tiny_model: Whisper, folder: Path) -> None:
     made, loaded = make_artifact(tiny_model.encoder, threshold=2.0), Artifact.load(folder)
     hidden = torch.randn(1, 1500, 32, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(made.gate.frame_evidence(hidden), loaded.gate.frame_evidence(hidden))
+    assert torch.equal(made.gate.evidence(hidden), loaded.gate.evidence(hidden))
     assert torch.equal(made.edits.latents.encode(hidden)[0], loaded.edits.latents.encode(hidden)[0])
-    assert torch.equal(made.speech_scores, loaded.speech_scores)
-    assert (made.fingerprint, made.hook_point, made.strengths) == (
-        loaded.fingerprint,
-        loaded.hook_point,
-        loaded.strengths,
-    )
+    assert torch.equal(made.calibration.curve, loaded.calibration.curve)
+    assert torch.equal(made.calibration.nonspeech, loaded.calibration.nonspeech)
+    assert made.calibration.utterances == loaded.calibration.utterances == 400
+    for name in ("fingerprint", "hook_point", "gate_point", "strengths"):
+        assert getattr(made, name) == getattr(loaded, name)
     torch.testing.assert_close(
         made.sae.W_dec, loaded.load_sae().W_dec, atol=1e-3, rtol=1e-3
     )  # stored as fp16
@@ -53,8 +52,15 @@ def test_the_digest_tells_what_steers_and_not_what_the_card_tells(folder: Path) 
     loaded.strengths["clamp"] += 1
     assert loaded.digest() != before
     other = Artifact.load(folder)
-    other.speech_scores[0] += 1
+    other.calibration.curve[0, 1] += 1
     assert other.digest() != before
+    for name, value in (("gate_point", "blocks.0"), ("hook_point", "ln_post")):
+        moved = Artifact.load(folder)
+        setattr(moved, name, value)
+        assert moved.digest() != before
+    more = Artifact.load(folder)
+    more.calibration.utterances += 1
+    assert more.digest() != before
 
 
 def test_there_is_no_pickle_in_the_folder(folder: Path) -> None:
@@ -70,7 +76,7 @@ def test_saving_again_replaces_the_folder_whole(tiny_model: Whisper, folder: Pat
     bare.sae = None
     bare.save(folder)
     assert not (folder / "sae.safetensors").exists()
-    assert float(Artifact.load(folder).speech_scores[0]) == 3.0
+    assert float(Artifact.load(folder).calibration.nonspeech[0]) == 3.0
     assert [p.name for p in folder.parent.iterdir()] == ["saved"]
 
 
@@ -126,8 +132,8 @@ def rewrite_card(folder: Path, **changes: Any) -> None:
         "gate.mean",
         "gate.latents.threshold",
         "edits.mean_difference",
-        "speech_scores",
-        "nonspeech_scores",
+        "calibration.curve",
+        "calibration.nonspeech",
     ],
 )
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -146,17 +152,16 @@ def test_a_value_that_is_no_number_is_refused(folder: Path, name: str, value: fl
         ("gate.weight", (5,)),
         ("gate.bias", (1,)),
         ("gate.mean", (31,)),
-        ("gate.context", (3,)),
-        ("gate.hidden_bias", (4,)),
         ("gate.latents.weight", (32, 5)),
         ("gate.latents.directions", (4, 31)),
         ("edits.latents.weight", (31, 4)),
         ("edits.latents.threshold", (4,)),
         ("edits.sign", (3,)),
         ("edits.mean_difference", (64,)),
-        ("speech_scores", (0,)),
-        ("speech_scores", (20, 20)),
-        ("nonspeech_scores", ()),
+        ("calibration.curve", (0, 2)),
+        ("calibration.curve", (20, 3)),
+        ("calibration.nonspeech", (0,)),
+        ("calibration.nonspeech", (2, 2)),
     ],
 )
 def test_shapes_that_do_not_go_together_are_refused(folder: Path, name: str, shape: tuple[int, ...]) -> None:
@@ -175,21 +180,51 @@ def test_a_fit_that_came_to_nothing_is_not_saved(tiny_model: Whisper, tmp_path: 
     assert not (tmp_path / "nan").exists()
 
 
-def test_a_part_of_a_convolution_alone_is_refused(tiny_model: Whisper, tmp_path: Path) -> None:
-    artifact = make_artifact(tiny_model.encoder, threshold=2.0)
+def conv_gate(n: int = 6) -> Conv:
     generator = torch.Generator().manual_seed(0)
-    shapes = {"hidden_weight": (32, 6), "hidden_bias": (6,), "conv_weight": (6, 6, 3), "conv_bias": (6,)}
-    layers = {k: torch.randn(shape, generator=generator) for k, shape in shapes.items()}
-    artifact.gate = Gate(torch.randn(6, generator=generator), torch.tensor(0.1), torch.zeros(32), **layers)
+    shapes = {
+        "mean": (32,),
+        "weight": (2 * n,),
+        "bias": (),
+        "hidden_weight": (32, n),
+        "hidden_bias": (n,),
+        "near_weight": (n, n, 13),
+        "near_bias": (n,),
+        "far_weight": (n, n, 9),
+        "far_bias": (n,),
+    }
+    return Conv(**{name: torch.randn(shape, generator=generator) for name, shape in shapes.items()})
+
+
+def test_a_convolutional_gate_comes_back_whole_or_not_at_all(tiny_model: Whisper, tmp_path: Path) -> None:
+    artifact = make_artifact(tiny_model.encoder, threshold=2.0)
+    artifact.gate = conv_gate()
     folder = artifact.save(tmp_path / "conv")
-    assert Artifact.load(folder).gate.kind == "conv"
-    for name in shapes:
-        tensors = load_file(folder / "steering.safetensors")
-        del tensors[f"gate.{name}"]
-        save_file(tensors, tmp_path / "conv" / "steering.safetensors")
-        with pytest.raises(ArtifactError, match=r"convolution is missing"):
-            Artifact.load(folder)
-        artifact.save(folder)
+    loaded = Artifact.load(folder)
+    assert loaded.gate.kind == loaded.card()["gate"]["kind"] == "conv"
+    hidden = torch.randn(1, 1500, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded.gate.evidence(hidden), artifact.gate.evidence(hidden))
+    whole = load_file(folder / "steering.safetensors")
+    for name in (name for name in whole if name.startswith("gate.")):
+        for tensors in (
+            {key: value for key, value in whole.items() if key != name},
+            {**whole, name: whole[name][None]},
+            {**whole, "gate.far_weight": whole["gate.far_weight"][:, :, 1:]},
+        ):
+            save_file(tensors, folder / "steering.safetensors")
+            with pytest.raises(ArtifactError, match=r"is damaged"):
+                Artifact.load(folder)
+
+
+def test_a_gate_behind_the_edits_is_refused(tiny_model: Whisper, folder: Path, tmp_path: Path) -> None:
+    """It would judge what was edited already."""
+    artifact = make_artifact(tiny_model.encoder, threshold=2.0, hook_point="blocks.0")
+    artifact.gate_point = "blocks.1"
+    with pytest.raises(ArtifactError, match=r"blocks\.1 reads behind the edits at blocks\.0"):
+        artifact.save(tmp_path / "behind")
+    rewrite_card(folder, hook_point="blocks.1", gate_point="ln_post")
+    with pytest.raises(ArtifactError, match="reads behind the edits"):
+        Artifact.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +234,9 @@ def test_a_part_of_a_convolution_alone_is_refused(tiny_model: Whisper, tmp_path:
         {"fingerprint": None},
         {"hook_point": ["ln_post"]},
         {"hook_point": "block 3"},
+        {"gate_point": None},
+        {"gate": {"kind": "oracle", "calibration_utterances": 400}},
+        {"gate": {"kind": "linear", "calibration_utterances": 0}},
         {"strengths": [1.0]},
         {"strengths": {"clamp": "much"}},
         {"strengths": {"clamp": float("nan")}},

@@ -18,6 +18,7 @@ from whisper_steer.errors import WhisperSteerError
 
 COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
+    "listen": ("whisper_steer.cli.listen:listen", "Write where somebody speaks, for other runtimes."),
     "demo": ("whisper_steer.cli.demo:demo", "The shipped recording with and without steering."),
     "fit": ("whisper_steer.cli.fit:fit", "Make a steering artifact for a checkpoint."),
     "inspect": ("whisper_steer.cli.inspect:inspect", "Show what a steering artifact is."),

@@ -89,23 +89,20 @@ def export(
 
 def _steering(model: Whisper, steering: str, method: str, strength: float | None) -> Steering | None:
     from whisper_steer.encoders.fingerprint import encoder_fingerprint
-    from whisper_steer.steer import artifact as artifacts
+    from whisper_steer.steer.artifact import Artifact
+    from whisper_steer.steer.find import find, resolve
     from whisper_steer.steer.steering import Steering
 
     if steering == "none":
         return None
-    path = (
-        artifacts.find(encoder_fingerprint(model.encoder))
-        if steering == "auto"
-        else artifacts.resolve(steering)
-    )
+    path = find(encoder_fingerprint(model.encoder)) if steering == "auto" else resolve(steering)
     if path is None:
         raise ArtifactError(
             "no steering for this checkpoint yet: make it with whisper-steer fit, or --steering none"
         )
-    artifact = artifacts.Artifact.load(path)
+    # The promise is of no account: nothing is left out. Any calibration can keep this one.
     return Steering(
-        artifact, mode="steer", method=method, strength=strength, max_suppressed_speech=0.5, gated=False
+        Artifact.load(path), mode="steer", method=method, strength=strength, max_suppressed_speech=0.5
     )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from whisper_steer.steer.artifact import Artifact
 
 PROMISES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-"""largest shares of speech windows suppressed, for which thresholds are shown"""
+"""largest shares of speech left out, for which thresholds are shown"""
 
 SHOWN_LATENTS = 20
 KNOWN = {
@@ -20,6 +20,7 @@ KNOWN = {
     "fingerprint",
     "fingerprint_bfloat16",
     "hook_point",
+    "gate_point",
     "gate",
     "strengths",
     "model",
@@ -35,10 +36,11 @@ KNOWN = {
 def inspect(artifact: str, as_json: bool) -> None:
     """Show what ARTIFACT is: a folder, or the name of one that ships.
 
-    Model, hook, SAE, selected latents with their scores, gate, calibration with the threshold for several promises,
-    data, measured results.
+    Model, hook points, SAE, selected latents with their scores, gate, calibration with the threshold for several
+    promises, data, measured results.
     """
-    from whisper_steer.steer.artifact import Artifact, resolve
+    from whisper_steer.steer.artifact import Artifact
+    from whisper_steer.steer.find import resolve
 
     loaded = Artifact.load(resolve(artifact))
     if as_json:
@@ -50,23 +52,28 @@ def inspect(artifact: str, as_json: bool) -> None:
 def thresholds(artifact: Artifact) -> list[dict[str, float]]:
     """One row for each of `PROMISES` that the calibration can keep.
 
-    ``conformal``: the highest threshold that keeps it. ``threshold``: the one in use, see `gate.choose_threshold`.
-    The shares are those of the held-out windows below it. Evidence and thresholds are logits.
+    ``conformal``: the highest threshold that keeps it. ``threshold``: the one in use, see `gate.conformal`.
+    ``speech_lost``: at most that share of a held-out utterance is left out there, in the mean; ``nonspeech_stopped``:
+    the share of held-out clips without speech that are left out whole. Evidence and thresholds are logits.
     """
-    from whisper_steer.gate.kinds import choose_threshold, conformal_threshold, smallest_promise
+    from whisper_steer.gate.conformal import choose_threshold, conformal_threshold, smallest_promise
 
-    speech, nonspeech = artifact.speech_scores, artifact.nonspeech_scores
+    curve, n = artifact.calibration.curve, artifact.calibration.utterances
+    nonspeech = artifact.calibration.nonspeech
     rows = []
     for promise in PROMISES:
-        if promise >= smallest_promise(len(speech)):
-            used = choose_threshold(speech, nonspeech, promise)
+        if promise >= smallest_promise(n):
+            used = choose_threshold(curve, n, nonspeech, promise)
+            reached = curve[curve[:, 0] < used]
             rows.append(
                 {
                     "max_suppressed_speech": promise,
-                    "conformal": conformal_threshold(speech, promise),
+                    "conformal": conformal_threshold(curve, n, promise),
                     "threshold": used,
-                    "speech_below": float((speech < used).float().mean()),
-                    "nonspeech_below": float((nonspeech < used).float().mean()),
+                    "speech_lost": float(curve[min(len(reached), len(curve) - 1), 1])
+                    if len(reached)
+                    else 0.0,
+                    "nonspeech_stopped": float((nonspeech < used).float().mean()),
                 }
             )
     return rows
@@ -76,41 +83,44 @@ def report(artifact: Artifact) -> list[str]:
     """The lines for people."""
     card = artifact.card()
     model, sae, gate = card.get("model", {}), card.get("sae", {}), card["gate"]
-    frame, context = gate["kind"].removesuffix(" + context"), gate["kind"].endswith(" + context")
-    of = {
-        "sae": "SAE latents",
-        "dense": "activations",
-        "conv": "features of a convolution over the activations",
-        "conv + dense": "features of a convolution over the activations and the activations",
-    }[frame]
-    if context:
-        of += ", and on those of the 3 s around"
+    n = gate["calibration_utterances"]
     lines = [
         f"artifact     {artifact.name} (schema {card['schema']}) at {artifact.path}",
         f"encoder      {artifact.fingerprint}",
         f"             {_pairs(model)}",
-        f"hook         output of {artifact.hook_point} (blocks are counted from 0)",
+        f"edits        the output of {artifact.hook_point} (blocks are counted from 0)",
         f"SAE          {_pairs(sae)}",
-        f"gate         {gate['kind']}: logistic on {gate['features']} {of}",
-        f"calibration  {len(artifact.speech_scores)} held-out windows of speech, "
-        f"{len(artifact.nonspeech_scores)} of non-speech",
+        f"gate         reads the output of {artifact.gate_point}: {_gate(artifact)}",
+        f"calibration  {n} held-out utterances, {gate['calibration_nonspeech']} clips without speech",
         f"command      {card.get('command', 'not recorded')}",
         f"strengths    {_pairs(artifact.strengths)}",
         "",
-        "threshold for a promise (logits; shares of the held-out windows below it)",
+        "threshold for a promise (logits); held-out speech, and clips without speech, that the spans leave out there",
         "  promise  conformal  in use  speech  non-speech",
     ]
     for row in thresholds(artifact):
         lines.append(
             f"  {row['max_suppressed_speech']:>7.1%}  {row['conformal']:>9.2f}  {row['threshold']:>6.2f}"
-            f"  {row['speech_below']:>6.1%}  {row['nonspeech_below']:>10.1%}"
+            f"  {row['speech_lost']:>6.2%}  {row['nonspeech_stopped']:>10.1%}"
         )
-    smallest = 1 / (len(artifact.speech_scores) + 1)
-    lines.append(f"  no promise below {smallest:.2%} can rest on {len(artifact.speech_scores)} windows")
+    lines.append(f"  no promise below {1 / (n + 1):.2%} can rest on {n} utterances")
     lines += ["", *_latents(card.get("latents", []))]
     for key in sorted(card.keys() - KNOWN):
         lines += ["", *_tree(key, card[key], 0)]
     return lines
+
+
+def _gate(artifact: Artifact) -> str:
+    """What the gate is, in words."""
+    from whisper_steer.gate.kinds import Conv, Linear
+
+    gate = artifact.gate
+    if isinstance(gate, Conv):
+        return f"conv, {len(gate.weight)} features of convolutions over half a second and two seconds"
+    assert isinstance(gate, Linear)
+    return (
+        f"linear, logistic on {len(gate.weight)} {'activations' if gate.latents is None else 'SAE latents'}"
+    )
 
 
 def _latents(rows: list[dict[str, Any]]) -> list[str]:

@@ -37,7 +37,8 @@ def _artifacts() -> list[tuple[str, str]]:
     """(model's name, "shipped" or "cached: folder") of every artifact, by its card."""
     from whisper_steer.errors import ArtifactError
     from whisper_steer.files.cache import cache_folder
-    from whisper_steer.steer.artifact import shipped_folder
+    from whisper_steer.steer.artifact import SCHEMA
+    from whisper_steer.steer.find import shipped_folder
     from whisper_steer.steer.validation import CARD, read_card
 
     found = []
@@ -45,7 +46,9 @@ def _artifacts() -> list[tuple[str, str]]:
         for card in sorted(root.glob(f"*/{CARD}")):
             where = label if label == "shipped" else f"{label}: {card.parent}"
             try:
-                found.append((str(read_card(card.parent)["name"]), where))
+                read = read_card(card.parent)
+                other = "" if read.get("schema") == SCHEMA else ", of another version: fit it again"
+                found.append((str(read["name"]), where + other))
             except (ArtifactError, KeyError):
                 found.append((card.parent.name, f"{where}, damaged"))
     return found

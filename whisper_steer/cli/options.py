@@ -59,6 +59,7 @@ TASKS = click.Choice(["transcribe", "translate"])
 COUNT = OrNone(click.IntRange(min=1))
 NUMBER = OrNone(click.FLOAT)
 POSITIVE = OrNone(click.FloatRange(min=0, min_open=True))
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 PREPEND = "\"'“¿([{-"
 APPEND = "\"'.。,，!！?？:：”)]}、"
 
@@ -112,7 +113,12 @@ RUNTIMES: list[tuple[str, Any, Any, str]] = [
     ("compute_type", COMPUTE_TYPES, None, "Not with openai: number format.  [default: the backend's]"),
     ("batched", bool, False, "With faster: decode several windows at once."),
     ("batch_size", click.IntRange(min=1), 8, "With batched: how many."),
-    ("vad_filter", bool, None, "With faster: cut with Silero first.  [default: only with batched]"),
+    (
+        "vad_filter",
+        bool,
+        None,
+        "With faster: Silero must hear speech as well.  [default: only in stock, with batched]",
+    ),
     ("local_files_only", bool, False, "With faster: download nothing."),
 ]
 """those that openai-whisper's command has not; named as whisper-ctranslate2 names them"""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisper_steer.cli import describe
-from whisper_steer.cli.options import RUNTIMES, runtime_options, stock_options, underscored
-from whisper_steer.errors import ArtifactError, WhisperSteerError
+from whisper_steer.cli.common import choose_model, each_of, output_names, where_speech_is
+from whisper_steer.cli.options import RUNTIMES, SHARE, runtime_options, stock_options, underscored
+from whisper_steer.errors import ArtifactError
 
 if TYPE_CHECKING:
     from whisper.model import Whisper
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MODES = click.Choice(["skip", "steer", "off"])
 METHODS = click.Choice(["clamp", "additive", "scaled-additive", "multiplicative", "mean-difference"])
-SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_line")
 
 
@@ -30,7 +29,7 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
     "--steering", default="auto", show_default=True, help="auto, an artifact's folder or name, or none."
 )
 @click.option(
-    "--mode", type=MODES, help="Windows without speech: not decoded, edited, or as stock.  [default: skip]"
+    "--mode", type=MODES, help="What is no speech: not decoded, edited, or as stock.  [default: skip]"
 )
 @click.option(
     "--method",
@@ -38,9 +37,7 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
     metavar="NAME",
     help=f"With --mode steer: {', '.join(METHODS.choices)}.  [default: clamp]",
 )
-@click.option(
-    "--max_suppressed_speech", type=SHARE, help="Share of speech windows at risk.  [default: 0.005]"
-)
+@click.option("--max_suppressed_speech", type=SHARE, help="Share of speech at risk.  [default: 0.005]")
 @click.option("--auto_fit", is_flag=True, help="Fit steering, once, for a checkpoint that has none.")
 @runtime_options
 @stock_options
@@ -62,7 +59,7 @@ def transcribe(
     AUDIO is a sound or video file, or - for stdin (its outputs are named stdin). Options may be written with _ or
     with -. Exit codes: 0 all written, 1 some skipped, 2 wrong usage, 130 interrupted.
     """
-    names = _output_names(audio)
+    names = output_names(audio)
     layout = _layout(options)
     if options["patience"] is not None and options["beam_size"] is None:
         raise click.UsageError("--patience needs --beam_size")
@@ -71,8 +68,6 @@ def transcribe(
     if method and mode != "steer":
         raise click.UsageError("--method needs --mode steer")
     runtime = _runtime(backend, options, auto_fit)
-
-    from tqdm import tqdm
 
     from whisper_steer.files.output import write_outputs
 
@@ -90,40 +85,23 @@ def transcribe(
         run = _with_openai(options, steered, auto_fit)
     else:
         run = _with_backend(backend, runtime, options, steered)
-    skipped = 0
-    for source in tqdm(audio, unit="file", disable=len(audio) == 1 or options["verbose"]):
-        try:
-            result = run(source, **options)
-            write_outputs(result, names[source], output_dir, output_format, **layout)
-            if options["verbose"]:
-                _say_what_steering_did(source, result)
-        except Exception as error:
-            skipped += 1
-            kind = "" if isinstance(error, (WhisperSteerError, OSError)) else f"{type(error).__name__}: "
-            click.echo(f"Skipping {source}: {kind}{describe(error)}", err=True)
-    ctx.exit(1 if skipped else 0)
+
+    def write(source: str) -> None:
+        result = run(source, **options)
+        write_outputs(result, names[source], output_dir, output_format, **layout)
+        if options["verbose"]:
+            _say_what_steering_did(source, result)
+
+    ctx.exit(1 if each_of(audio, write, quiet=bool(options["verbose"])) else 0)
 
 
 def _say_what_steering_did(source: str, result: dict[str, Any]) -> None:
-    windows = result.get("steering", {}).get("windows", [])
-    acted = sum(window["action"] != "untouched" for window in windows)
-    if acted:
-        click.echo(f"{source}: no speech in {acted} of {len(windows)} windows", err=True)
-
-
-def _output_names(audio: tuple[str, ...]) -> dict[str, str]:
-    """Input -> name of its outputs before the suffix. Two inputs that would overwrite each other are refused."""
-    names: dict[str, str] = {}
-    taken: dict[str, str] = {}
-    for source in audio:
-        name = "stdin" if source == "-" else Path(source).name
-        stem = Path(name).stem
-        if stem in taken:
-            raise click.UsageError(
-                f"{taken[stem]} and {source} would both be written as {stem}.*: run them apart"
-            )
-        taken[stem], names[source] = source, name
-    return names
+    about = result.get("steering")
+    if about is None:
+        return
+    spans, seconds = about["spans"], about["seconds"]
+    if [(span["start"], span["end"]) for span in spans] != [(0.0, seconds)]:
+        click.echo(f"{source}: {where_speech_is(seconds, spans)}", err=True)
 
 
 def _layout(options: dict[str, Any]) -> dict[str, Any]:
@@ -159,8 +137,9 @@ def _with_openai(options: dict[str, Any], steered: dict[str, Any], auto_fit: boo
 
     if threads := options.pop("threads"):
         torch.set_num_threads(threads)
-    name = _model(options)
-    model = load_model(name, options.pop("device"), options.pop("model_dir"))
+    model_dir = options.pop("model_dir")
+    name = choose_model(options.pop("model"), model_dir)
+    model = load_model(name, options.pop("device"), model_dir)
     if model.device.type == "cpu":
         options["fp16"] = False
     _settle_decoding(options, name, model.is_multilingual)
@@ -176,22 +155,11 @@ def _with_backend(
     from whisper_steer.cli.backends import Runtime, load, refuse_missing
 
     refuse_missing(backend, options)
-    name = _model(options)
+    name = choose_model(options.pop("model"), options["model_dir"])
     where = {key: options.pop(key) for key in ("device", "model_dir", "threads")}
     loaded = load(backend, name, steered, Runtime(**where, **runtime))
     _settle_decoding(options, name, loaded.is_multilingual)
     return loaded.transcribe
-
-
-def _model(options: dict[str, Any]) -> str:
-    """Take the model's name out of the options; where none was given, choose one and say why."""
-    from whisper_steer.models.checkpoints import default_model
-
-    name: str | None = options.pop("model")
-    if name is None:
-        name, why = default_model(options["model_dir"])
-        click.echo(f"Model: {name}, {why}; --model takes another", err=True)
-    return name
 
 
 def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) -> None:
@@ -212,7 +180,7 @@ def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) 
 def _require_artifact(model: Whisper, name: str, auto_fit: bool) -> None:
     """Make sure that an artifact for the model's encoder can be found: shipped, cached, or fitted now."""
     from whisper_steer.encoders.fingerprint import encoder_fingerprint
-    from whisper_steer.steer.artifact import find
+    from whisper_steer.steer.find import find
 
     if find(encoder_fingerprint(model.encoder)) is not None:
         return

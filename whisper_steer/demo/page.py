@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from whisper_steer.demo import text
-from whisper_steer.demo.run import EVIDENCE_PER_SECOND, RECORDING, STEERED, STOCK, Demonstration
+from whisper_steer.demo.run import RECORDING, STEERED, STOCK, Demonstration
 from whisper_steer.demo.words import Column, Written
+from whisper_steer.gate.spans import STEP_SECONDS
 
 FOLDER = Path(__file__).parent
 PER_SECOND = 34
@@ -23,6 +24,8 @@ PEAKS = 20
 """points of the waveform in a second"""
 TICKS = 5
 """seconds between two ticks"""
+STEPS = 3
+"""of the gate's evidence that make one point of its curve"""
 HIGH = 100
 """units of height in every drawing"""
 
@@ -81,7 +84,7 @@ def notes(shown: Demonstration) -> str:
         f"The voice is synthetic: {shown.card['voice']}. The sounds are computed by whisper_steer.sounds; nothing "
         "was recorded. Both columns are made with the defaults of openai-whisper. Boxes lie at the times that the "
         "transcripts give. A written word counts as invented where it stands for no word that is said within two "
-        "seconds of its segment. The gate's evidence is read in windows of 30 s, as logits over 0.2 s."
+        "seconds of its segment. The gate's evidence is a logit over 0.2 s; its spans reach half a second beyond it."
     )
 
 
@@ -97,16 +100,22 @@ def _wave(shown: Demonstration) -> str:
 
 
 def _evidence(shown: Demonstration) -> str:
-    """The curve of the gate's evidence and its threshold."""
-    low, high = min(*shown.evidence, shown.threshold), max(*shown.evidence, shown.threshold)
+    """The curve of the gate's evidence, its threshold, and below them the spans of speech."""
+    hearing = shown.hearing
+    highest = hearing.evidence[: len(hearing.evidence) // STEPS * STEPS].reshape(-1, STEPS).max(axis=1)
+    low, high = min(*highest, hearing.threshold), max(*highest, hearing.threshold)
 
     def y(value: float) -> str:
-        return f"{HIGH * (0.94 - 0.88 * (value - low) / (high - low)):.1f}"
+        return f"{HIGH * (0.86 - 0.8 * (value - low) / (high - low)):.1f}"
 
-    curve = "L".join(f"{i / EVIDENCE_PER_SECOND:.1f} {y(v)}" for i, v in enumerate(shown.evidence))
-    level = y(shown.threshold)
+    curve = "L".join(f"{i * STEPS * STEP_SECONDS:.2f} {y(v)}" for i, v in enumerate(highest))
+    level = y(hearing.threshold)
     line = f"<line class='threshold' x1='0' x2='{shown.seconds:.2f}' y1='{level}' y2='{level}'/>"
-    return f"{line}<path class='gate-path' d='M{curve}'/>"
+    spans = "".join(
+        f"<rect class='span' x='{s.start:.2f}' y='{0.9 * HIGH:g}' width='{s.seconds:.2f}' height='{0.1 * HIGH:g}'/>"
+        for s in hearing.spans
+    )
+    return f"{line}<path class='gate-path' d='M{curve}'/>{spans}"
 
 
 def _marks(column: Column) -> str:

@@ -13,19 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
-from whisper.audio import N_FRAMES, N_SAMPLES, SAMPLE_RATE
+from whisper.audio import SAMPLE_RATE
 from whisper.model import Whisper
 
 from whisper_steer.audio.load import Mono, load_audio
-from whisper_steer.audio.spectrogram import log_mel_spectrogram
 from whisper_steer.demo.words import Column, Stretch, judge
-from whisper_steer.encoders.hooks import read_activations
-from whisper_steer.gate import kinds as gates
+from whisper_steer.gate.hearing import Hearing
 from whisper_steer.models import checkpoints
 from whisper_steer.models.load import load_model
-from whisper_steer.runtimes.openai import prepare, transcribe
-from whisper_steer.steer.steering import Steering
+from whisper_steer.runtimes.openai import listen, prepare, transcribe
 
 ASSETS = Path(__file__).parent.parent / "assets"
 RECORDING = ASSETS / "demo.flac"
@@ -33,7 +29,6 @@ CARD = ASSETS / "demo.json"
 MODELS = ("tiny.en", "base")
 """the one that the recording was made for, and the one to take where that cannot be had"""
 STOCK, STEERED = "stock Whisper", "whisper-steer"
-EVIDENCE_PER_SECOND = 10
 
 
 @dataclass(frozen=True)
@@ -45,9 +40,8 @@ class Demonstration:
     stretches: tuple[Stretch, ...]
     columns: dict[str, Column]
     """`STOCK` and `STEERED`"""
-    evidence: list[float]
-    """`EVIDENCE_PER_SECOND` logits a second"""
-    threshold: float
+    hearing: Hearing
+    """the gate's evidence, its threshold, and the spans that were decoded"""
     card: dict[str, Any]
 
     @property
@@ -77,20 +71,4 @@ def demonstrate(name: str, model: Whisper) -> Demonstration:
         torch.manual_seed(0)
         result = transcribe(model, audio, steering=chosen, language="en", fp16=False)
         columns[column] = judge(result["segments"], stretches)
-    return Demonstration(
-        name, audio, stretches, columns, evidence(model, audio, steering), steering.threshold, card
-    )
-
-
-def evidence(model: Whisper, audio: Mono, steering: Steering) -> list[float]:
-    """The gate's reading of one window of 30 s after another: logits, the largest of each tenth of a second."""
-    point, gate = steering.artifact.hook_point, steering.artifact.gate
-    mel = log_mel_spectrogram(audio, model.dims.n_mels, padding=N_SAMPLES).to(model.device)
-    found = []
-    for first in range(0, len(audio) * 100 // SAMPLE_RATE, N_FRAMES):
-        hidden = read_activations(model.encoder, mel[None, :, first : first + N_FRAMES], [point])[point]
-        pooled = gates.moving_mean(gate.frame_evidence(hidden))
-        padded = F.pad(pooled, (0, gates.POOL_FRAMES - 1), mode="replicate")
-        found.append(F.max_pool1d(padded, 50 // EVIDENCE_PER_SECOND)[0])
-    values: list[float] = torch.cat(found)[: len(audio) * EVIDENCE_PER_SECOND // SAMPLE_RATE].tolist()
-    return values
+    return Demonstration(name, audio, stretches, columns, listen(model, audio, steering=steering), card)

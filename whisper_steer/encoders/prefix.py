@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from whisper.model import AudioEncoder, ResidualAttentionBlock
 
-from whisper_steer.encoders.hooks import unwrap
+from whisper_steer.encoders.hooks import hook_points, unwrap
 from whisper_steer.errors import UsageError
 
 
@@ -28,7 +28,7 @@ class Prefix:
         inner: Any = unwrap(encoder)
         self.encoder = inner
         self.point = point
-        self.n_blocks = blocks_before(point, len(self.encoder.blocks))
+        self.n_blocks = blocks_before(point, len(hook_points(encoder)) - 1)
 
     @property
     def device(self) -> torch.device:

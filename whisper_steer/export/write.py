@@ -20,6 +20,7 @@ from whisper.model import Whisper
 
 from whisper_steer.audio.load import load_audio
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
+from whisper_steer.encoders.hooks import hooked, run
 from whisper_steer.errors import UsageError
 from whisper_steer.export import bake as baking
 from whisper_steer.files.replace import check_target, replacing
@@ -98,16 +99,12 @@ def _written(card: dict[str, Any]) -> Collection[str]:
 def check(model: Whisper, steering: Steering | None, folder: str | Path, audio: Sequence[Path]) -> Check:
     """Run the folder in its own runtime, and hooks on the original model, over the first window of recordings."""
     encode = load_exported(folder)
-    ungated = _ungated(steering)
     worst, squares, same = 0.0, [], 0
     language = None if model.is_multilingual else "en"
     options = whisper.DecodingOptions(language=language, fp16=False, without_timestamps=True)
     for path in audio:
         mel = log_mel(model, load_audio(path))
-        with torch.no_grad():
-            expected = (
-                model.encoder(mel[None]) if ungated is None else ungated.encode(model.encoder, mel[None])[0]
-            )
+        expected = encoded(model, mel[None].to(model.device), steering)
         found = encode(mel[None])
         worst = max(worst, float((found - expected).abs().max()))
         squares.append(float(expected.square().mean()))
@@ -127,11 +124,11 @@ def load_exported(folder: str | Path) -> Callable[[Tensor], Tensor]:
 
         runtime = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="default")
 
-        def run(mel: Tensor) -> Tensor:
+        def through_ct2(mel: Tensor) -> Tensor:
             view = runtime.encode(ctranslate2.StorageView.from_array(mel.contiguous().numpy()))
             return torch.from_numpy(np.array(view, dtype=np.float32))
 
-        return run
+        return through_ct2
     if (folder / "model.safetensors").is_file():
         transformers = hf.import_transformers()
         loaded = transformers.WhisperForConditionalGeneration.from_pretrained(
@@ -147,17 +144,12 @@ def log_mel(model: Whisper, samples: np.ndarray) -> Tensor:
     return whisper.log_mel_spectrogram(window, n_mels=model.dims.n_mels)
 
 
-def _ungated(steering: Steering | None) -> Steering | None:
-    if steering is None:
-        return None
-    return Steering(
-        steering.artifact,
-        mode="steer",
-        method=steering.method_name,
-        strength=steering.strength,
-        max_suppressed_speech=steering.promise,
-        gated=False,
-    )
+@torch.no_grad()
+def encoded(model: Whisper, mel: Tensor, steering: Steering | None) -> Tensor:
+    """Log-mel windows (batch, mels, 3000) encoded by the original model, edited by a hook on every frame, ungated."""
+    edits = [] if steering is None else [(steering.artifact.hook_point, steering.edit)]
+    with hooked(model.encoder, *edits):
+        return run(model.encoder, mel)
 
 
 def _bake(

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from whisper.utils import get_writer
+
+from whisper_steer.files.scratch import scratch_folder
 
 FORMATS = ("txt", "vtt", "srt", "tsv", "json", "all")
 
@@ -25,25 +28,31 @@ def write_outputs(
     max_line_width, max_words_per_line. A file is either the old one or the whole new one, whatever happens.
     Raises ``OSError``, for instance when the disk is full.
     """
-    folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     formats = FORMATS[:-1] if output_format == "all" else (output_format,)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".whisper-steer-") as scratch:
+    with moved_into(Path(output_dir)) as scratch:
         for each in formats:
-            shown = _finite(result) if each == "json" else _with_whole_words(result)
-            get_writer(each, scratch)(shown, name, **layout)
-        written = sorted(Path(scratch).iterdir())
-        for path in written:
+            shown = finite(result) if each == "json" else _with_whole_words(result)
+            get_writer(each, str(scratch))(shown, name, **layout)
+        written = sorted(path.name for path in scratch.iterdir())
+    return [Path(output_dir) / name for name in written]
+
+
+@contextmanager
+def moved_into(folder: Path) -> Iterator[Path]:
+    """A hidden folder to write to; where the block ends without an error, each of its files is moved to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(".whisper-steer-", folder) as scratch:
+        yield scratch
+        for path in sorted(scratch.iterdir()):
             os.replace(path, folder / path.name)
-    return [folder / path.name for path in written]
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with None for each number that is NaN or infinite, however deep it lies."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -29,8 +29,8 @@ def loss_curve(heard: list[Evidence]) -> Tensor:
     order = np.argsort(values)
     below = np.cumsum(weights[order])
     chosen = np.unique(np.linspace(0, len(order) - 1, POINTS * 8).astype(int))
-    # Most points where the loss is small: that is where thresholds lie.
-    places = np.unique(np.searchsorted(below[chosen], np.geomspace(1e-5, 1, POINTS), side="left"))
+    # Most points where the loss is small: that is where thresholds lie. The first loses nothing.
+    places = np.unique([0, *np.searchsorted(below[chosen], np.geomspace(1e-5, 1, POINTS), side="left")])
     chosen = chosen[places[places < len(chosen)]]
     # At a threshold just above a value, all values up to it are lost.
     return torch.from_numpy(np.stack([values[order][chosen], below[chosen]], axis=1).astype(np.float32))

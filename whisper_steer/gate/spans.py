@@ -53,6 +53,8 @@ def audible(evidence: Evidence) -> Evidence:
 
 def spans_of(evidence: Evidence, threshold: float, seconds: float) -> list[Span]:
     """The spans of a recording of so many seconds, in order; none where no step reaches the threshold."""
+    if not len(evidence):
+        return []
     runs = _runs(ndimage.binary_dilation(evidence >= threshold, np.ones(2 * _margin + 1)))
     if not runs:
         return []

@@ -19,6 +19,7 @@ from whisper.model import Whisper
 from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import ct2
 from whisper_steer.models import checkpoints
+from whisper_steer.models.steered import SteeredWhisper, steered
 
 MEL_BINS = (80, 128)
 AUDIO_FRAMES = 1500
@@ -30,8 +31,10 @@ def load_model(
     device: str | torch.device | None = None,
     download_root: str | None = None,
     in_memory: bool = False,
-) -> Whisper:
+) -> SteeredWhisper:
     """`whisper.load_model` that also reads folders of CTranslate2. The weights are float32 on ``device``.
+
+    The model's own ``transcribe`` is `whisper_steer.transcribe`; else it is openai-whisper's.
 
     name_or_path: an official name, taken from ``download_root`` (by default ``~/.cache/whisper``), from an installed
     package of weights (`weights`), or else downloaded once into ``download_root``; a local ``.pt`` in
@@ -58,7 +61,7 @@ def load_model(
             model = whisper.load_model(name, device=device, in_memory=in_memory)
     dims = model.dims
     _check_sizes(Path(name), n_mels=dims.n_mels, n_audio_ctx=dims.n_audio_ctx, n_vocab=dims.n_vocab)
-    return model
+    return steered(model)
 
 
 def _load_official(

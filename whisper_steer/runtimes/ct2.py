@@ -7,6 +7,9 @@ edits inside, PyTorch runs the whole encoder, hooked, at float32 speed on a CPU.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +17,12 @@ import torch
 from ctranslate2 import StorageView
 from torch import Tensor, nn
 
+from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.encoders.hooks import run
-from whisper_steer.encoders.prefix import Prefix
+from whisper_steer.encoders.prefix import Prefix, blocks_before
 from whisper_steer.errors import UsageError
+from whisper_steer.formats import ct2 as formats
+from whisper_steer.models.load import load_model
 from whisper_steer.steer.steering import Steering
 
 
@@ -34,7 +40,7 @@ class CT2Editor:
             )
         half = model.device == "cuda" and "float16" in model.compute_type
         device = f"cuda:{model.device_index[0]}" if model.device == "cuda" else "cpu"
-        self.encoder = encoder.to(device, torch.float16 if half else torch.float32)
+        self.encoder = in_half(encoder.to(device)) if half else encoder.to(device, torch.float32)
         self.steering = steering
         self.prefix: Prefix = steering.prefix(encoder)
         self._lock = threading.Lock()
@@ -55,6 +61,15 @@ class CT2Editor:
         return to_view(hidden)
 
 
+def in_half(encoder: nn.Module) -> nn.Module:
+    """An encoder of openai-whisper in float16, its norms in float32: in these it computes whatever it is given."""
+    encoder.half()
+    for module in encoder.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.float()
+    return encoder
+
+
 def to_tensor(view: StorageView) -> Tensor:
     """The same memory as a tensor."""
     if view.device == "cuda":
@@ -69,3 +84,37 @@ def to_view(tensor: Tensor) -> StorageView:
         torch.cuda.synchronize(tensor.device)
         return StorageView.from_array(tensor)
     return StorageView.from_array(tensor.numpy())
+
+
+@dataclass
+class Source:
+    """Where the encoder's weights can be read."""
+
+    folder: str
+    checkpoint: str | Path | None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return (
+            formats.fingerprint(self.folder) if self.checkpoint is None else encoder_fingerprint(self._whole)
+        )
+
+    @cached_property
+    def _whole(self) -> nn.Module:
+        return (
+            load_model(self.checkpoint, "cpu").encoder
+            if self.checkpoint
+            else formats.load_encoder(self.folder)
+        )
+
+    def encoder_for(self, steering: Steering) -> nn.Module:
+        """As much of the encoder as steering runs in PyTorch: up to the gate, or all where it edits inside."""
+        artifact = steering.artifact
+        if self.checkpoint is not None or (steering.mode == "steer" and artifact.hook_point != "ln_post"):
+            return self._whole
+        if artifact.gate_point == "ln_post":
+            return self._whole
+        return formats.load_encoder(self.folder, blocks_before(artifact.gate_point, 10_000))
+
+
+__all__ = ["CT2Editor", "Source", "in_half", "to_tensor", "to_view"]

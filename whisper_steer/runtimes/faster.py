@@ -10,37 +10,47 @@ whisperX takes such a model too: ``class Steered(WhisperModel, whisperx.asr.Whis
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property, wraps
+from dataclasses import dataclass, replace
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import faster_whisper
 import numpy as np
-from torch import nn
+from faster_whisper.transcribe import Segment as StockSegment
+from faster_whisper.transcribe import TranscriptionInfo as StockInfo
+from faster_whisper.transcribe import restore_speech_timestamps
+from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 
 from whisper_steer.audio.load import as_samples, load_audio
-from whisper_steer.encoders.fingerprint import encoder_fingerprint
-from whisper_steer.encoders.prefix import Prefix, blocks_before
-from whisper_steer.formats import ct2
+from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.formats.ct2_folder import ct2_folder
-from whisper_steer.models.load import load_model
+from whisper_steer.gate.hearing import Hearing
 from whisper_steer.runtimes import results
-from whisper_steer.runtimes.ct2 import CT2Editor
-from whisper_steer.runtimes.faster_batched import BatchedInferencePipeline
-from whisper_steer.runtimes.faster_results import (
-    Found,
-    Segment,
-    TranscriptionInfo,
-    common,
-    described,
-    detected,
-    nothing,
-    silero,
-)
+from whisper_steer.runtimes.ct2 import CT2Editor, Source
 from whisper_steer.steer.steering import Mode, Steering, steering_for
+
+Found = tuple[Iterator["Segment"], "TranscriptionInfo"]
+
+
+@dataclass
+class Segment(StockSegment):  # type: ignore[misc]
+    """faster-whisper's segment."""
+
+    steering: dict[str, float] | None = None
+    """``evidence``: the strongest in its time, a logit"""
+
+
+@dataclass
+class TranscriptionInfo(StockInfo):  # type: ignore[misc]
+    """faster-whisper's info."""
+
+    steering: dict[str, Any] | None = None
+    """as in the result of `whisper_steer.transcribe`"""
 
 
 class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
@@ -71,7 +81,7 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
             else ct2_folder(model_size_or_path, kwargs)
         )
         with folder as path:
-            source = _Source(path, checkpoint)
+            source = Source(path, checkpoint)
             options = {"mode": mode, "method": method, "max_suppressed_speech": max_suppressed_speech}
             self.steering = steering_for(lambda: source.fingerprint, steering, **options)  # type: ignore[arg-type]
             encoder = None if self.steering is None else source.encoder_for(self.steering)
@@ -102,53 +112,137 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         vad_parameters: Any = None,
         **kwargs: Any,
     ) -> Found:
+        kwargs |= _named(faster_whisper.WhisperModel.transcribe, args)
+
         def stock(samples: Any, **changes: Any) -> Any:
-            return super(WhisperModel, self).transcribe(samples, *args, **{**kwargs, **changes})
+            return super(WhisperModel, self).transcribe(samples, **{**kwargs, **changes})
 
         if self.steering is None:
             filtering = {"vad_filter": vad_filter, "vad_parameters": vad_parameters}
-            return described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
-        samples = load_audio(audio)
+            return _described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
+        samples = _read(audio)
         hearing = self.steering.listen(self.prefix, samples)
         given = results.clips_of(clip_timestamps, hearing.seconds)
         if vad_filter:
-            given = common(given, silero(samples, vad_parameters))
+            given = results.common(given, _silero(samples, vad_parameters))
         if hearing.whole and not vad_filter:
             segments, info = stock(samples, clip_timestamps=clip_timestamps)
-            return described(segments, info, self.steering, hearing)
+            return _described(segments, info, self.steering, hearing)
         clips = results.to_decode(self.steering, hearing, given)
         if not clips:
-            return nothing(stock, self.steering, hearing, kwargs)
-        language = detected(self, samples, hearing.within(given), kwargs, has_language=bool(args) or None)
+            return _nothing(stock, self.steering, hearing, kwargs)
+        language = _detect(self, samples, hearing.within(given), kwargs)
         segments, info = stock(samples, clip_timestamps=results.flat(clips), **language.options)
-        return described(segments, language.write(info, clips), self.steering, hearing)
+        return _described(segments, language.write(info, clips), self.steering, hearing)
+
+
+class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type: ignore[misc]
+    """`faster_whisper.BatchedInferencePipeline` over a steered `WhisperModel`.
+
+    Its ``vad_filter`` is on by default; here the gate does that work, unless Silero is asked for (``vad_filter=True``):
+    then both must hear speech.
+    """
+
+    @wraps(faster_whisper.BatchedInferencePipeline.transcribe)
+    def transcribe(
+        self,
+        audio: Any,
+        *args: Any,
+        clip_timestamps: list[dict[str, float]] | None = None,
+        vad_filter: bool | None = None,
+        vad_parameters: Any = None,
+        **kwargs: Any,
+    ) -> Found:
+        kwargs |= _named(faster_whisper.BatchedInferencePipeline.transcribe, args)
+        run = copy.copy(self)  # stock keeps the time of the last word on itself
+
+        def stock(samples: Any, **changes: Any) -> Any:
+            return super(BatchedInferencePipeline, run).transcribe(samples, **{**kwargs, **changes})
+
+        steering: Steering | None = self.model.steering
+        if steering is None:
+            filtering = {"vad_filter": vad_filter is not False, "vad_parameters": vad_parameters}
+            return _described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
+        samples = _read(audio)
+        hearing = steering.listen(self.model.prefix, samples)
+        given = [(clip["start"], clip["end"]) for clip in clip_timestamps or []] or [(0.0, hearing.seconds)]
+        if vad_filter:
+            given = results.common(given, _silero(samples, vad_parameters))
+        longest = float(kwargs.get("chunk_length") or CHUNK_LENGTH)
+        clips = results.to_decode(steering, hearing, given)
+        if not clips:
+            return _nothing(stock, steering, hearing, kwargs, vad_filter=False)
+        language = _detect(self.model, samples, hearing.within(given), kwargs)
+        if steering.mode == "steer":  # a window is edited or not, so that it must not hold speech and more
+            kwargs.setdefault("suppress_blank", False)
+            windows = [{"start": a, "end": b} for a, b in results.cut(clips, longest)]
+            segments, info = stock(samples, clip_timestamps=windows, vad_filter=False, **language.options)
+        else:
+            clips = hearing.chunks(longest, clips)
+            joined, windows, chunks = results.joined(samples, clips, longest)
+            segments, info = stock(joined, clip_timestamps=windows, vad_filter=False, **language.options)
+            segments = restore_speech_timestamps(segments, chunks, SAMPLE_RATE)
+        info = replace(language.write(info, clips), duration=hearing.seconds)
+        return _described(segments, info, steering, hearing)
 
 
 @dataclass
-class _Source:
-    """Where the encoder's weights can be read."""
+class _Language:
+    """The language found in speech, as options and as fields of an info."""
 
-    folder: str
-    checkpoint: str | Path | None
+    options: dict[str, Any]
+    fields: dict[str, Any]
 
-    @cached_property
-    def fingerprint(self) -> str:
-        return ct2.fingerprint(self.folder) if self.checkpoint is None else encoder_fingerprint(self._whole)
-
-    @cached_property
-    def _whole(self) -> nn.Module:
-        return (
-            load_model(self.checkpoint, "cpu").encoder if self.checkpoint else ct2.load_encoder(self.folder)
-        )
-
-    def encoder_for(self, steering: Steering) -> nn.Module:
-        """As much of the encoder as steering runs in PyTorch: up to the gate, or all where it edits inside."""
-        artifact = steering.artifact
-        if self.checkpoint is not None or (steering.mode == "steer" and artifact.hook_point != "ln_post"):
-            return self._whole
-        if artifact.gate_point == "ln_post":
-            return self._whole
-        return ct2.load_encoder(self.folder, blocks_before(artifact.gate_point, 10_000))
+    def write(self, info: StockInfo, clips: results.Clips) -> StockInfo:
+        return replace(info, duration_after_vad=sum(end - start for start, end in clips), **self.fields)
 
 
-__all__ = ["BatchedInferencePipeline", "Segment", "TranscriptionInfo", "WhisperModel"]
+def _read(audio: Any) -> np.ndarray:
+    """Samples of what stock takes as well: a path, an open file, an array."""
+    return load_audio(audio.read() if hasattr(audio, "read") else audio)
+
+
+def _named(function: Any, args: tuple[Any, ...]) -> dict[str, Any]:
+    """Positional arguments behind the audio, by their names."""
+    return dict(zip(list(signature(function).parameters)[2:], args, strict=False))
+
+
+def _detect(model: WhisperModel, samples: Any, speech: results.Clips, options: dict[str, Any]) -> _Language:
+    """The language that stock finds in speech; nothing where the user names one or there is only one."""
+    if options.get("language") is not None or not model.model.is_multilingual or not speech:
+        return _Language({}, {})
+    language, probability, every = model.detect_language(np.asarray(results.first_speech(samples, speech)))
+    return _Language(
+        {"language": language}, {"language_probability": probability, "all_language_probs": every}
+    )
+
+
+def _nothing(
+    stock: Any, steering: Steering, hearing: Hearing, options: dict[str, Any], **changes: Any
+) -> Found:
+    """The result where nobody speaks: stock's info of an empty second, without segments."""
+    second = np.zeros(SAMPLE_RATE, np.float32)
+    _, info = stock(second, language=options.get("language") or "en", **changes)
+    info = replace(info, duration=hearing.seconds, duration_after_vad=0.0)
+    return _described(iter(()), info, steering, hearing)
+
+
+def _described(
+    segments: Iterable[StockSegment],
+    info: StockInfo,
+    steering: Steering | None = None,
+    hearing: Hearing | None = None,
+) -> Found:
+    """Segments and info with the fields of steering."""
+    if steering is None or hearing is None:
+        return (Segment(**vars(s)) for s in segments), TranscriptionInfo(**vars(info))
+    steered = (Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments)
+    return steered, TranscriptionInfo(**vars(info), steering=results.about(steering, hearing))
+
+
+def _silero(samples: np.ndarray, parameters: Any) -> results.Clips:
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    options = VadOptions(**parameters) if isinstance(parameters, dict) else parameters
+    found = get_speech_timestamps(samples, options)
+    return [(chunk["start"] / SAMPLE_RATE, chunk["end"] / SAMPLE_RATE) for chunk in found]

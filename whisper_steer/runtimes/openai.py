@@ -23,6 +23,7 @@ from whisper.tokenizer import LANGUAGES
 from whisper_steer.audio.load import as_samples, load_audio
 from whisper_steer.audio.spectrogram import log_mel_spectrogram, window_mel
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
+from whisper_steer.errors import UsageError
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.runtimes import results
 from whisper_steer.steer.steering import Mode, Steering, steering_for
@@ -56,8 +57,8 @@ def transcribe(
     `Steering`. ``mode``, ``method`` and ``max_suppressed_speech`` are those of `Steering` and cannot go with a ready
     `Steering`. All other options and the result are stock's; the spans of speech are intersected with
     ``clip_timestamps``, and the language is detected on speech only. The result has ``"steering"``: which artifact
-    acted, how, and ``"spans"`` of ``start``, ``end`` (seconds) and ``evidence`` (a logit); every segment has
-    ``"steering": {"evidence"}``, the strongest in its time.
+    acted, how, ``"seconds"`` listened to, and ``"spans"`` of ``start``, ``end`` (seconds) and ``evidence`` (a logit);
+    every segment has ``"steering": {"evidence"}``, the strongest in its time.
 
     Safe to call from several threads: stock's decoder keeps its cache in hooks on the model, so that two transcriptions
     by one model take turns in it. Raises `AudioError`, `ArtifactError` (no artifact for this model),
@@ -73,6 +74,24 @@ def transcribe(
         found = _decode(model, samples, chosen, hearing, options)
     found["segments"] = results.with_evidence(found["segments"], hearing)
     return {**found, "steering": results.about(chosen, hearing)}
+
+
+def listen(
+    model: Whisper,
+    audio: str | Path | np.ndarray | Tensor,
+    *,
+    steering: Steering | str | Path = "auto",
+    max_suppressed_speech: float | None = None,
+) -> Hearing:
+    """Where somebody speaks: the evidence for every 40 ms and the spans, for runtimes that take no hook.
+
+    Arguments and errors as of `transcribe`; `Hearing.chunks` cuts the spans into pieces that fit a window.
+    """
+    samples = as_samples(audio) if isinstance(audio, Tensor) else load_audio(audio)
+    chosen = prepare(model, steering, max_suppressed_speech=max_suppressed_speech)
+    if chosen is None:
+        raise UsageError('listening needs steering that is on: pass "auto", or an artifact\'s folder or name')
+    return chosen.listen(chosen.prefix(model.encoder), samples)
 
 
 def prepare(model: Whisper, steering: Steering | str | Path | None, **options: Any) -> Steering | None:
@@ -115,4 +134,4 @@ def _language(model: Whisper, speech: Any, options: dict[str, Any]) -> str:
     return str(language)
 
 
-__all__ = ["lock_of", "prepare", "transcribe"]
+__all__ = ["listen", "lock_of", "prepare", "transcribe"]

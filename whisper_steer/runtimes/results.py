@@ -64,25 +64,54 @@ def to_decode(steering: Steering, hearing: Hearing, clips: Clips) -> Clips:
     ]
 
 
+def common(first: Clips, second: Clips) -> Clips:
+    """What lies in clips of either."""
+    found = [(max(a, c), min(b, d)) for a, b in first for c, d in second]
+    return [(start, end) for start, end in found if end > start]
+
+
+def cut(clips: Clips, longest: float) -> Clips:
+    """The clips, in pieces of at most ``longest`` seconds."""
+    return [
+        (at, min(end, at + longest)) for start, end in clips for at in np.arange(start, end, longest).tolist()
+    ]
+
+
+def joined(
+    samples: np.ndarray, pieces: Clips, longest: float
+) -> tuple[np.ndarray, list[dict[str, float]], list[dict[str, int]]]:
+    """Pieces of speech one behind the other: their samples, the windows of at most ``longest`` seconds that they make
+    there, and where in the recording each piece was, in samples."""
+    windows: list[dict[str, float]] = []
+    chunks = [{"start": round(a * SAMPLE_RATE), "end": round(b * SAMPLE_RATE)} for a, b in pieces]
+    at = 0.0
+    for chunk in chunks:
+        seconds = (chunk["end"] - chunk["start"]) / SAMPLE_RATE
+        if windows and at + seconds - windows[-1]["start"] <= longest:
+            windows[-1]["end"] = at + seconds
+        else:
+            windows.append({"start": at, "end": at + seconds})
+        at += seconds
+    return np.concatenate([samples[c["start"] : c["end"]] for c in chunks]), windows, chunks
+
+
 def first_speech(audio: np.ndarray | Tensor, clips: Clips) -> np.ndarray | Tensor:
     """The first 30 s of speech, without the pauses: what the language is detected on."""
-    parts, room = [], N_SAMPLES
+    parts: list[Any] = []
+    room = N_SAMPLES
     for start, end in clips:
         first = round(start * SAMPLE_RATE)
         parts.append(audio[first : min(round(end * SAMPLE_RATE), first + room)])
         room -= len(parts[-1])
         if room <= 0:
             break
-    return (
-        torch.cat([torch.as_tensor(part) for part in parts])
-        if isinstance(audio, Tensor)
-        else np.concatenate(parts)
-    )
+    return torch.cat(parts) if isinstance(audio, Tensor) else np.concatenate(parts)
 
 
 def about(steering: Steering, hearing: Hearing) -> dict[str, Any]:
-    """The field "steering" of a result: what acted, and the spans in which somebody speaks."""
-    return {**steering.describe(), "spans": [asdict(span) for span in hearing.spans]}
+    """The field "steering" of a result: what acted, the seconds listened to, the spans in which somebody speaks."""
+    spans = [asdict(span) for span in hearing.spans]
+    return {**steering.describe(), "seconds": hearing.seconds, "spans": spans}
 
 
 def evidence_of(hearing: Hearing, start: float, end: float) -> dict[str, float]:

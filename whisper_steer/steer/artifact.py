@@ -94,7 +94,13 @@ class Artifact:
     def digest(self) -> str:
         """12 hex digits of all that steers: weights, calibration, hook point, strengths, not of the rest."""
         settings = json.dumps(
-            [self.fingerprint, self.hook_point, self.gate_point, self.calibration.utterances, self.strengths],
+            [
+                self.fingerprint,
+                self.hook_point,
+                self.gate_point,
+                self.calibration.utterances,
+                self.strengths,
+            ],
             sort_keys=True,
         )
         return hashlib.sha256(save(_tensors(self)) + settings.encode()).hexdigest()[:12]

@@ -80,8 +80,8 @@ def check_tensors(edits: Edits, gate: Gate, curve: Tensor, nonspeech: Tensor) ->
         _check(f"edits.{name}", getattr(edits, name), n)
     _check("edits.mean_difference", edits.mean_difference, n_state)
     _check("gate.mean", gate.mean, n_state)
-    _check("gate.bias", gate.bias)
     if isinstance(gate, Linear):
+        _check("gate.bias", gate.bias)
         features = n_state
         if gate.latents is not None:
             features = gate.weight.numel()
@@ -89,10 +89,14 @@ def check_tensors(edits: Edits, gate: Gate, curve: Tensor, nonspeech: Tensor) ->
         _check("gate.weight", gate.weight, features)
     elif isinstance(gate, Conv):
         hidden = gate.hidden_bias.numel()
+        _check("gate.bias", gate.bias)
         _check("gate.weight", gate.weight, 2 * hidden)
         _check("gate.hidden_weight", gate.hidden_weight, n_state, hidden)
+        _check("gate.hidden_bias", gate.hidden_bias, hidden)
         for name in ("near", "far"):
-            _check(f"gate.{name}_weight", getattr(gate, f"{name}_weight"), hidden, hidden, -1)
+            taps = getattr(gate, f"{name}_weight")
+            _check(f"gate.{name}_weight", taps, hidden, hidden, -1)
+            _need(taps.shape[-1] % 2 == 1, f"gate.{name}_weight has an even number of taps")
             _check(f"gate.{name}_bias", getattr(gate, f"{name}_bias"), hidden)
 
 

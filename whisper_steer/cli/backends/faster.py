@@ -11,6 +11,7 @@ from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 from whisper_steer.audio.load import load_audio
 from whisper_steer.cli.backends.base import Runtime, language_code, refuse_missing, result_of, say
 from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
+from whisper_steer.runtimes.results import clips_of, cut, everything
 
 
 class Faster:
@@ -36,10 +37,9 @@ class Faster:
         """Options and result of `whisper_steer.transcribe`."""
         samples = load_audio(audio)
         translated = {**_translated(options), **self._extra}
-        if self._extra:
-            translated |= self._chunks(samples, options)
-        else:
-            translated["vad_filter"] = bool(self._vad_filter)
+        translated |= (
+            self._windows(samples, options) if self._extra else {"vad_filter": bool(self._vad_filter)}
+        )
         found, info = self._transcribe(samples, log_progress=verbose is False, **translated)
         segments: list[dict[str, Any]] = []
         for segment in found:
@@ -47,26 +47,24 @@ class Faster:
             for name in ("words", "steering"):
                 if fields[name] is None:
                     del fields[name]
-            if segment.steering is not None:
-                fields["steering"] = segment.steering.fields()
             segments.append(fields)
             say(fields, verbose)
         return result_of(segments, info.language, info.steering)
 
-    def _chunks(self, samples: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
-        """What a batch is made of: the pieces that Silero finds, the user's clips, or windows of 30 s."""
-        times = [float(t) for t in str(options.get("clip_timestamps", "0")).split(",") if t]
-        end = len(samples) / SAMPLE_RATE
-        if times in ([], [0.0]):
-            if self._vad_filter is not False:
-                return {"vad_filter": True, "clip_timestamps": None, "without_timestamps": False}
-            times = [0.0, end]
-        clips = []
-        for start, stop in zip(times[::2], [*times[1::2], end], strict=False):
-            while start < stop:
-                clips.append({"start": start, "end": min(start + CHUNK_LENGTH, stop)})
-                start += CHUNK_LENGTH
-        return {"vad_filter": False, "clip_timestamps": clips, "without_timestamps": False}
+    def _windows(self, samples: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
+        """What a batch is made of: the user's clips or all of it, of which the gate takes what is spoken.
+
+        Without steering, the pieces that Silero finds, else clips of at most 30 s.
+        """
+        seconds = len(samples) / SAMPLE_RATE
+        clips = clips_of(options.get("clip_timestamps"), seconds)
+        vad_filter: bool | None = self._vad_filter
+        named = not everything(clips, seconds)
+        if self._model.steering is None:
+            vad_filter = vad_filter is not False and not named
+            named, clips = not vad_filter, cut(clips, CHUNK_LENGTH)
+        given = [{"start": start, "end": end} for start, end in clips] if named else None
+        return {"vad_filter": vad_filter, "clip_timestamps": given, "without_timestamps": False}
 
 
 def _translated(options: dict[str, Any]) -> dict[str, Any]:
