@@ -123,7 +123,7 @@ def benchmark(
         raise SystemExit(1)
 
 
-EMPTY: dict[str, Any] = {"summary": {"nonspeech": {}, "speech": {}}}
+EMPTY: dict[str, Any] = {"summary": {"nonspeech": {}, "speech": {}, "recording": {}}}
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Recordings with pauses: words written where nobody speaks, and what was lost and misplaced where somebody does.
 
-Reference words are those of each utterance after normalisation, one utterance behind the other; written words are
-those of each segment after normalisation, one segment behind the other; marks without a letter or digit, and tags such as
+Reference words are those of each utterance after normalisation, one utterance behind the other; written words are those
+of each segment after normalisation, one segment behind the other. Marks without a letter or digit, and tags such as
 [Music], are no words. One alignment of the two by jiwer gives the word error rate and the words below.
 
-- ``in_pauses``, the headline: the words of segments that begin or end wherever they like, but whose middle lies more
+- ``in_pauses``, the headline: the words of segments that begin and end wherever they like, but whose middle lies more
   than `AWAY` seconds from every utterance, and of whose words the alignment finds fewer than half in the reference. A
-  segment of which it finds half or more is speech with wrong times, and counts for nothing here.
+  segment of which it finds half or more is speech with wrong times, and is not counted. Behind the end of a
+  recording nobody speaks either.
 - ``between``: words by alignment alone, without times: inserted words whose neighbours in the reference are in
   different utterances; the beginning and the end of a recording, both pauses, count as such a place. A system that gets
   most words wrong shows few insertions, which is why this one is not the headline.

@@ -247,6 +247,8 @@ def test_recordings_are_measured_and_resumed(base: dict[str, Any], tmp_path: Pat
         assert list(rows) == ["stock", "silero-spans", "ours-skip"]
         assert rows["stock"]["recordings"] == n
     assert output.count("| silero-spans | ") == 3
+    for bar, code in (("silero-spans:rtf@no-pauses>=0", 0), ("stock:pause_words<=-1", 1)):
+        assert invoke([*options, "--bars", bar]).exit_code == code
     whole = results(tmp_path / "run")
     assert {clip["kind"] for clip in whole["clips"]} == {"recording"}
     assert all(

@@ -25,6 +25,7 @@ from whisper_steer.eval.systems.decoder import masked, projected
 from whisper_steer.eval.systems.soft_frozen import COSINE, turn_back
 from whisper_steer.eval.systems.text import deloop, remove_phrases
 from whisper_steer.eval.vads import firered, silero, silero_probability
+from whisper_steer.runtimes.results import first_speech
 from whisper_steer.steer.steering import Steering
 
 AUDIO = (0.1 * np.random.default_rng(0).standard_normal(32000)).astype(np.float32)
@@ -266,6 +267,26 @@ def test_ours_is_the_public_transcribe(session: Session, name: str, quantile: fl
     kept = [s for s in expected["segments"] if s["text"].strip()]
     assert [(s["start"], s["tokens"]) for s in found.segments] == [(s["start"], s["tokens"]) for s in kept]
     assert found.score == pytest.approx(float(evidence.max()))
+
+
+def test_the_language_is_that_of_the_speech_as_in_the_public_transcribe(
+    multilingual_path: Path, tmp_path: Path
+) -> None:
+    """Stock takes the first half minute, which may be a pause: any language will do for that."""
+    model = whisper.load_model(str(multilingual_path), device="cpu")
+    audio = np.concatenate([np.zeros(160000, np.float32), np.resize(AUDIO[::-1], 320000)])
+    steering = Steering(make_artifact(model.encoder, threshold=0.0))
+    evidence = steering.listen(steering.prefix(model.encoder), audio).evidence
+    artifact = make_artifact(model.encoder, threshold=float(np.quantile(evidence, 0.97)))
+    session = Session(model, None, {"temperature": (0.0,)}, artifact=artifact)
+    system = SYSTEMS["ours-skip"]()
+    system.load(session, {})
+    folder = artifact.save(tmp_path / "artifact")
+    expected = whisper_steer.transcribe(model, audio, steering=folder, temperature=0.0, fp16=False)
+    speech = [(span["start"], span["end"]) for span in expected["steering"]["spans"]]
+    assert speech and speech != [(0.0, 30.0)]
+    assert system.transcribe(session, audio).tokens == [t for s in expected["segments"] for t in s["tokens"]]
+    assert session.language(first_speech(audio, speech)) == expected["language"]
 
 
 def test_every_system_says_what_it_is() -> None:
