@@ -3,11 +3,13 @@
 A run flows through the modules in this order:
 
     cli.py -> config.py        what to run: model, data, systems, conditions, seed; a stable run id
-    data/, conditions.py       audio on disk -> `Clip`; speech in noise, quiet speech, long recordings
+    data/, conditions.py       audio on disk -> `Clip`; speech in noise, quiet speech, recordings with pauses
     systems/, fits.py          the systems compared; what they learn from the `fit` and `choose` splits
-    session.py, store.py       one model, its memo of encoder outputs and the store of decoder outputs
+    session.py                 one model: encodings.py (a memo), store.py (decodings on disk), probes.py (single steps)
     runner.py                  clip x system -> one JSONL record each; a killed run goes on where it stopped
-    metrics.py, intervals.py   records -> rates with 95 % intervals (normalize.py, long.py beside them)
+    metrics.py, recordings.py  a record -> its figures; intervals.py: 95 % intervals
     summary.py, report*.py     tables, results.json, report.md, report.html
     compare.py, cost.py        two runs against each other, bars; real-time factors
+
+`gate_check.py` and `hard_speech.py` are ``whisper-steer check-gate``: detectors alone, nothing decoded.
 """

@@ -19,8 +19,14 @@ PATH = click.Path(path_type=Path)
     "--data", multiple=True, help="KIND:PATH, repeatable; KIND alone for synthetic. [default: synthetic]"
 )
 @click.option("--config", "config_file", type=PATH, help="A JSON file with these options; given options win.")
-@click.option("--systems", help="Names, separated by commas; main, all; NAME@STRENGTH. [default: main]")
-@click.option("--conditions", help="snr, music, quiet, long, or levels such as snr:0, separated by commas.")
+@click.option(
+    "--systems", help="Names, separated by commas; main, recordings, all; NAME@STRENGTH. [default: main]"
+)
+@click.option(
+    "--conditions",
+    help="snr, music, quiet, recordings, or one such as snr:0, recordings:pauses:24, separated by commas.",
+)
+@click.option("--only-conditions", is_flag=True, help="Leave out the clean clips themselves.")
 @click.option("--limit", type=click.IntRange(1), help="Clips per data set, spread over its groups.")
 @click.option(
     "--condition-limit",
@@ -117,7 +123,7 @@ def benchmark(
         raise SystemExit(1)
 
 
-EMPTY: dict[str, Any] = {"summary": {"nonspeech": {}, "speech": {}}}
+EMPTY: dict[str, Any] = {"summary": {"nonspeech": {}, "speech": {}, "recording": {}}}
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

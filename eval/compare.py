@@ -12,13 +12,21 @@ from . import intervals, metrics
 from .metrics import Output
 from .report import ci, table
 from .results import outputs_of
-from .summary import ALL_NONSPEECH, ALL_SPEECH, clip_sets
+from .summary import ALL_NONSPEECH, ALL_RECORDINGS, ALL_SPEECH, clip_sets
 
 BAR = re.compile(
     r"^(?P<system>[\w.-]+):(?P<metric>\w+)(?:@(?P<set>[^<>]+))?(?P<sign><=|>=)(?P<value>[-+.\deE]+)$"
 )
 NONSPEECH = ("fsr_text", "fsr_score", "fsr_raw", "F")
 SPEECH = ("wer", "frr", "D", "identical")
+RECORDINGS = ("pause_words", "pause_words_by_alignment", "edges", "onset", "rtf")
+POOLS = (
+    ("nonspeech", ALL_NONSPEECH, NONSPEECH),
+    ("speech", ALL_SPEECH, SPEECH),
+    ("recording", ALL_RECORDINGS, RECORDINGS),
+)
+METRICS = {metric: (kind, pooled) for kind, pooled, metrics_ in POOLS for metric in metrics_}
+"""metric of a bar -> kind of clips, and the set where the bar names none"""
 
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -62,20 +70,21 @@ def _changes(kind: str, clips: list[dict[str, Any]], a: dict[str, Output], b: di
 def check_bars(results: dict[str, Any], bars: list[str]) -> list[tuple[str, float | None, bool]]:
     """(bar, value, holds) of each ``SYSTEM:METRIC[@SET]<=VALUE``. Raises `UsageError` for one that cannot be read.
 
-    METRIC: fsr_text, fsr_score, fsr_raw, F (set: all non-speech); wer, frr, D, identical (set: all speech). Shares
-    are between 0 and 1. A bar on a figure that the run does not have counts as broken.
+    METRIC: fsr_text, fsr_score, fsr_raw, F (set: all non-speech); wer, frr, D, identical (set: all speech);
+    pause_words, pause_words_by_alignment, edges, onset, rtf (set: all recordings). Shares are between 0 and 1. A bar on
+    a figure that the run does not have counts as broken.
     """
     return [(bar, *_check(results, bar)) for bar in bars]
 
 
 def _check(results: dict[str, Any], bar: str) -> tuple[float | None, bool]:
     match = BAR.match(bar.strip())
-    if not match or match["metric"] not in (*NONSPEECH, *SPEECH):
+    if not match or match["metric"] not in METRICS:
         raise UsageError(
             f"bar {bar!r} cannot be read; write SYSTEM:METRIC<=VALUE or SYSTEM:METRIC@SET>=VALUE, METRIC one of "
-            f"{', '.join((*NONSPEECH, *SPEECH))}"
+            f"{', '.join(METRICS)}"
         )
-    kind, pooled = ("nonspeech", ALL_NONSPEECH) if match["metric"] in NONSPEECH else ("speech", ALL_SPEECH)
+    kind, pooled = METRICS[match["metric"]]
     row = results["summary"][kind].get(match["set"] or pooled, {}).get(match["system"])
     value = None if row is None else row[match["metric"]]["value"]
     if value is None:

@@ -1,9 +1,10 @@
-"""Harder versions of the clean clips: speech in noise and music, quiet speech, long recordings.
+"""Harder versions of the clean clips: speech in noise and music, quiet speech; and recordings with pauses made of them.
 
-A condition is written ``snr:0`` (noise from the run's non-speech clips, at 0 dB), ``music:5``, ``quiet:-30`` (dB) or
-``long``; ``snr``, ``music`` and ``quiet`` alone stand for all their levels. Every draw is fixed by the seed and the
-clip's id. SNR is the ratio of mean powers over the speech clip, pauses included; mixes are not clipped, they are
-scaled down where they pass full scale.
+A condition is written ``snr:0`` (noise from the run's non-speech clips, at 0 dB), ``music:5``, ``quiet:-30`` (dB),
+``recordings:pauses`` (a style of `whisper_steer.data.recordings.STYLES`) or ``recordings:pauses:24`` (so many of them);
+``snr``, ``music``, ``quiet`` and ``recordings`` alone stand for all their levels or styles. Every draw is fixed by the
+seed and the clip's id. SNR is the ratio of mean powers over the speech clip, pauses included; mixes are not clipped,
+they are scaled down where they pass full scale.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from whisper_steer.data.clips import Audio, Clip
-from whisper_steer.data.normalize import normalize
+from whisper_steer.data.recordings import STYLES, is_music, recordings
 from whisper_steer.data.splits import order_key, stratified
 from whisper_steer.errors import DataError, UsageError
 
@@ -23,11 +24,8 @@ LEVELS: dict[str, tuple[float, ...]] = {
     "music": (5.0, 0.0),
     "quiet": (-10.0, -20.0, -30.0, -40.0),
 }
-STRETCH_SECONDS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0)
-STRETCH_KINDS = ("silence", "noise", "music")
-MUSIC = ("music", "instruments", "game-opensurge", "musan-music")
-"""data sets or labels that are music"""
-SAMPLE_RATE = 16000
+RECORDINGS = 20
+"""of a style, where neither the condition nor a limit says how many"""
 
 
 def parse(names: list[str]) -> list[str]:
@@ -35,38 +33,52 @@ def parse(names: list[str]) -> list[str]:
     parsed: list[str] = []
     for name in names:
         kind, _, level = name.partition(":")
-        if name == "long":
-            parsed.append(name)
+        if kind == "recordings":
+            parsed += _recordings(name, level)
         elif kind in LEVELS and not level:
             parsed += [f"{kind}:{value:g}" for value in LEVELS[kind]]
         elif kind in LEVELS and level.lstrip("-").replace(".", "", 1).isdigit():
             parsed.append(f"{kind}:{float(level):g}")
         else:
             raise UsageError(
-                f"unknown condition {name!r}; choose snr, music, quiet, long, or a level such as snr:0"
+                f"unknown condition {name!r}; choose snr, music, quiet, recordings, or a level such as snr:0"
             )
     return list(dict.fromkeys(parsed))
 
 
-def apply(names: list[str], clips: list[Clip], limit: int | None, seed: int) -> list[Clip]:
-    """The derived clips of all conditions, from clean test clips; at most ``limit`` a data set and condition."""
+def _recordings(name: str, which: str) -> list[str]:
+    style, _, number = which.partition(":")
+    if not style:
+        return [f"recordings:{each}" for each in STYLES]
+    if style not in STYLES or (number and not (number.isdigit() and int(number))):
+        raise UsageError(
+            f"unknown condition {name!r}; write recordings:STYLE or recordings:STYLE:NUMBER, STYLE one of "
+            f"{', '.join(STYLES)}"
+        )
+    return [f"recordings:{which}".rstrip(":")]
+
+
+def apply(
+    names: list[str], clips: list[Clip], limit: int | None, seed: int, language: str | None = None
+) -> list[Clip]:
+    """The derived clips of all conditions, from clean clips of one split; at most ``limit`` a data set and condition,
+    or recordings a style. ``language``: recordings are made of speech in it and of speech whose language is unknown."""
     speech = stratified([clip for clip in clips if clip.kind == "speech"], limit, seed)
     sounds = [clip for clip in clips if clip.kind == "nonspeech" and not clip.voice]
+    understood = [clip for clip in clips if clip.language is None or language in (None, clip.language)]
     derived: list[Clip] = []
     for name in names:
         kind, _, level = name.partition(":")
-        if kind == "quiet":
+        if kind == "recordings":
+            style, _, number = level.partition(":")
+            n = int(number or limit or RECORDINGS)
+            derived += recordings(understood, style, n, seed, clips[0].split)
+        elif kind == "quiet":
             derived += [clip.derived(name, partial(_quiet, clip, float(level))) for clip in speech]
-        elif kind in ("snr", "music"):
+        else:
             pool = [clip for clip in sounds if kind == "snr" or is_music(clip)]
             derived += [_mixed(name, clip, _pick(pool, clip.id, name, seed), float(level)) for clip in speech]
-        else:
-            derived += long_recordings(speech, sounds, seed)
     return derived
-
-
-def is_music(clip: Clip) -> bool:
-    return clip.dataset in MUSIC or clip.label in MUSIC
 
 
 def mix(speech: Audio, noise: Audio, snr_db: float) -> Audio:
@@ -101,67 +113,3 @@ def _pick(pool: list[Clip], clip_id: str, name: str, seed: int) -> Clip:
         raise DataError(f"condition {name} needs {what} clips in the run's data; add some, or leave it out")
     ordered = sorted(pool, key=lambda clip: order_key(clip, seed))
     return ordered[zlib.crc32(f"{clip_id}{name}".encode()) % len(ordered)]
-
-
-def long_recordings(speech: list[Clip], sounds: list[Clip], seed: int) -> list[Clip]:
-    """Two utterances with a stretch between them, one recording for each length and kind of stretch.
-
-    Speech with a transcript and of 2 s or more; two different clips, in a fixed order. The stretch is digital
-    silence, or one non-speech clip repeated, scaled to 10 dB below the first utterance.
-    """
-    spoken = [clip for clip in speech if clip.text and clip.seconds >= 2] or [
-        clip for clip in speech if clip.text
-    ]
-    spoken.sort(key=lambda clip: order_key(clip, seed))
-    if len(spoken) < 2:
-        raise DataError("condition long needs two speech clips with transcripts in the run's data")
-    pools = {
-        "noise": [clip for clip in sounds if not is_music(clip)],
-        "music": [clip for clip in sounds if is_music(clip)],
-    }
-    made = []
-    for i, kind in enumerate(STRETCH_KINDS):
-        if kind != "silence" and not pools[kind]:
-            continue
-        for j, seconds in enumerate(STRETCH_SECONDS):
-            turn = 2 * (i * len(STRETCH_SECONDS) + j)
-            first, second = spoken[turn % len(spoken)], spoken[(turn + 1) % len(spoken)]
-            name = f"long/{kind}-{seconds:g}s"
-            noise = None if kind == "silence" else _pick(pools[kind], name, kind, seed)
-            made.append(_long(name, first, second, noise, kind, seconds))
-    return made
-
-
-def _long(name: str, first: Clip, second: Clip, noise: Clip | None, kind: str, seconds: float) -> Clip:
-    middle = first.seconds + seconds
-    total = middle + second.seconds
-    normalizer = first.normalizer if first.normalizer == second.normalizer else "english"
-    words = [len(normalize(clip.text or "", normalizer).split()) for clip in (first, second)]
-
-    def read() -> Audio:
-        a, b = first.samples(), second.samples()
-        stretch = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
-        if noise is not None:
-            sound = fit_length(noise.samples(), len(stretch))
-            level = float(np.sqrt(np.mean(np.square(a))) / max(1e-9, np.sqrt(np.mean(np.square(sound)))))
-            stretch = np.clip(sound * level * 10 ** (-10 / 20), -1, 1).astype(np.float32)
-        return np.concatenate([a, stretch, b])
-
-    return Clip(
-        id=f"{name}/{first.id}+{second.id}",
-        kind="recording",
-        dataset=f"long-{kind}",
-        split=first.split,
-        group=name,
-        seconds=total,
-        source=read,
-        text=f"{first.text} {second.text}",
-        normalizer=normalizer,
-        label=kind,
-        condition="long",
-        extra={
-            "stretch": [round(first.seconds, 3), round(middle, 3)],
-            "words": words,
-            "noise": None if noise is None else noise.id,
-        },
-    )

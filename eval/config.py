@@ -25,7 +25,9 @@ class RunConfig:
     limit: int | None = None
     """clips per data set (voice classes counted apart); None takes all"""
     condition_limit: int | None = 20
-    """speech clips per data set in each condition"""
+    """speech clips per data set in each condition, recordings of each style"""
+    only_conditions: bool = False
+    """leave out the clean clips themselves"""
     seed: int = 0
     temperatures: list[float] = field(default_factory=lambda: list(STOCK_TEMPERATURES))
     """stock's fallback; fewer make a run faster and every system differ from its shipped behaviour"""

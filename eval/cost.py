@@ -39,7 +39,7 @@ def measure(session: Session, systems: list[System], clips: list[Clip], repeats:
         for kind, recordings in audio.items():
             for recording in recordings:
                 for name, transcribe in runs.items():
-                    fresh.forget()
+                    fresh.encodings.forget()
                     clock.seconds, started = 0.0, time.perf_counter()
                     transcribe(recording)
                     spent = time.perf_counter() - started

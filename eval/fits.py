@@ -8,11 +8,12 @@ non-speech below it. States are kept on disk, so a resumed run fits nothing twic
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -22,13 +23,11 @@ from whisper_steer.data.splits import order_key, stratified
 from whisper_steer.encoders.record import log_mel
 from whisper_steer.errors import DataError, WhisperSteerError
 from whisper_steer.files.disk import write_whole
-from whisper_steer.gate.kinds import choose_threshold, smallest_promise
+from whisper_steer.gate.conformal import choose_threshold, loss_curve, smallest_promise
 
+from .probes import text_margin
 from .session import Session
 from .store import digest
-
-if TYPE_CHECKING:
-    from .systems.base import System
 
 PROMISE = 0.005
 LIMITS = {
@@ -40,6 +39,23 @@ LIMITS = {
 """windows per data set; more of choose speech, since a promise of 0.5 % needs 199 of them"""
 STRENGTH_WINDOWS = 20
 """speech windows, and as many of non-speech, on which strengths of edits are compared"""
+
+
+class Learns(Protocol):
+    """What fitting needs of a system."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uses_artifact(self) -> bool:
+        """Whether what it learns depends on the model's steering artifact."""
+
+    def fit(self, bank: Bank) -> dict[str, Any]:
+        """Learn from the `fit` split and choose on the `choose` split; returns a state of JSON values."""
+
+    def load(self, session: Session, state: dict[str, Any]) -> None:
+        """Take up what `fit` returned."""
 
 
 class Bank:
@@ -59,7 +75,7 @@ class Bank:
         """what systems have learned so far, by name"""
         self._mels: dict[tuple[str, str], list[Tensor]] = {}
         self._unedited: list[bool] | None = None
-        session.memo_windows = sum(map(len, self.clips.values())) + session.memo_windows
+        session.encodings.most += sum(map(len, self.clips.values()))
 
     def mels(self, split: str, kind: str) -> list[Tensor]:
         """Log-mel windows of a split; files that cannot be read are left out."""
@@ -85,13 +101,13 @@ class Bank:
             return None
         return log_mel(audio, self.session.model.dims.n_mels)
 
-    def learned(self, system: System) -> dict[str, Any]:
+    def learned(self, system: Learns) -> dict[str, Any]:
         """The state of a system that another builds on; fitted once."""
         if system.name not in self.states:
             self.states[system.name] = system.fit(self)
         return self.states[system.name]
 
-    def key(self, system: System) -> str:
+    def key(self, system: Learns) -> str:
         """Under which the store keeps the system's state: everything that shapes it."""
         session, artifact = self.session, self.session.artifact
         ids = [[clip.id for clip in clips] for clips in self.clips.values()]
@@ -120,7 +136,7 @@ class Bank:
                 for mel in mels
             ]
             context = None if editing is None or strength is None else editing(strength)
-            return [margin <= 0 for margin in self.session.text_margin(edited, context)]
+            return [margin <= 0 for margin in text_margin(self.session, edited, context)]
 
         if self._unedited is None:
             self._unedited = emptied("speech", None)
@@ -141,9 +157,13 @@ class Bank:
 
 
 def threshold_for(speech: Tensor, other: Tensor) -> dict[str, Any]:
-    """`whisper_steer.gate.kinds.choose_threshold`, with the smallest promise that so many windows can carry."""
+    """`whisper_steer.gate.conformal.choose_threshold`, with the smallest promise that so many windows can carry.
+
+    A window of speech is an utterance of one step: it is left out whole or not at all.
+    """
     promise = max(PROMISE, smallest_promise(len(speech)))
-    threshold = choose_threshold(speech, other, promise)
+    curve = loss_curve([np.array([evidence], np.float32) for evidence in speech.tolist()])
+    threshold = choose_threshold(curve, len(speech), other, promise)
     return {
         "threshold": threshold,
         "promise": promise,
@@ -157,7 +177,7 @@ def threshold_for(speech: Tensor, other: Tensor) -> dict[str, Any]:
 
 
 def fit_systems(
-    systems: list[System], session: Session, clips: list[Clip], folder: Path, seed: int
+    systems: Sequence[Learns], session: Session, clips: list[Clip], folder: Path, seed: int
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Fit what needs fitting, or read its state from ``folder``: name -> state, and name -> why it has none.
 
@@ -179,5 +199,5 @@ def fit_systems(
         write_whole(path, json.dumps(state))
         system.load(session, state)
         states[system.name] = state
-    session.forget()
+    session.encodings.forget()
     return states, unfitted

@@ -1,15 +1,15 @@
 """``whisper-steer check-gate``: does the gate keep its promise on your recordings, and what does it let through?
 
-The encoder and the gate run, nothing is decoded. A suppressed speech clip comes out empty in mode "skip"; one that is
-not suppressed keeps stock's activations to the bit, so stock's tokens. Non-speech that is let through gets whatever
-text stock writes. Silero VAD, at faster-whisper's defaults, judges the same clips, and so does FireRedVAD where it is
-installed.
+The first blocks of the encoder and the gate run, nothing is decoded. The gate hears speech in a clip where it finds a
+span of it; a clip without one comes out empty in mode "skip", and non-speech with one gets whatever text stock writes
+there. Silero VAD, at faster-whisper's defaults, judges the same clips, and so does FireRedVAD where it is installed. A
+second table shows how much speech is lost where it is hard to hear, see `hard_speech.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,19 @@ import click
 import numpy as np
 from tqdm import tqdm
 from whisper.audio import N_SAMPLES
-from whisper.model import AudioEncoder
 
-from whisper_steer.data.clips import Clip
+from whisper_steer.data.clips import Audio, Clip
 from whisper_steer.data.own import manifest as from_manifest
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
-from whisper_steer.encoders.record import log_mel
-from whisper_steer.errors import ArtifactError, AudioError, DataError, UsageError
+from whisper_steer.encoders.prefix import Prefix
+from whisper_steer.errors import AudioError, DataError, UsageError
 from whisper_steer.files.disk import write_whole
 from whisper_steer.fit.degrade import mix
 from whisper_steer.data.labels import spoken_frames
 from whisper_steer.models.load import load_model
-from whisper_steer.steer.artifact import find, resolve
-from whisper_steer.steer.steering import Steering
+from whisper_steer.steer.steering import Steering, steering_for
 
-from . import vads
+from . import hard_speech, vads
 from .intervals import wilson
 
 SYSTEMS = {"gate": "gate", "silero": "Silero VAD", "firered": "FireRedVAD"}
@@ -45,7 +43,9 @@ SNR = (10, 0, -5)
 @click.option("--manifest", type=click.Path(path_type=Path), required=True, help="JSONL of clips.")
 @click.option("--steering", default="auto", show_default=True, help="auto, or an artifact's folder or name.")
 @click.option("--split", default="test", show_default=True, help="Which split of the manifest to judge.")
-@click.option("--hard", default=250, show_default=True, help="Speech clips in each hard condition.")
+@click.option(
+    "--hard", default=250, show_default=True, help="Speech clips in each hard condition, 0 for none."
+)
 @click.option("--max-suppressed-speech", type=float, help="The promise.  [default: 0.005]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write every clip's evidence to this JSON.")
@@ -65,18 +65,20 @@ def check_gate(
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
     encoder = load_model(model).encoder
-    fingerprint = encoder_fingerprint(encoder)
-    path = find(fingerprint) if steering == "auto" else resolve(steering)
-    if path is None:
-        raise ArtifactError(f"no steering ships for {model}; make one with: whisper-steer fit {model}")
-    chosen = Steering(path, max_suppressed_speech=max_suppressed_speech)
-    chosen.artifact.check(fingerprint)
-    judged = list(judge(encoder, chosen, clips, hard, seed))
+    chosen = steering_for(
+        lambda: encoder_fingerprint(encoder), steering, max_suppressed_speech=max_suppressed_speech
+    )
+    assert chosen is not None
+    prefix = chosen.prefix(encoder)
+    judged = list(judge(prefix, chosen, clips, hard, seed))
     if not judged:
         raise DataError(f"none of the {len(clips)} clips could be read; check the paths in {manifest}")
+    strained = list(judge_hard(prefix, chosen, clips, hard, seed))
     if out is not None:
-        write_whole(out, json.dumps({"steering": chosen.describe(), "clips": judged}))
+        write_whole(out, json.dumps({"steering": chosen.describe(), "clips": judged, "hard": strained}))
     click.echo(table(judged, chosen.threshold))
+    if strained:
+        click.echo("\n" + hard_table(strained))
 
 
 def _clips(manifest: Path, split: str) -> list[Clip]:
@@ -91,20 +93,31 @@ def _clips(manifest: Path, split: str) -> list[Clip]:
     return chosen
 
 
+Places = list[tuple[float, float]]
+
+
+def detectors(prefix: Prefix, steering: Steering) -> dict[str, Callable[[Audio], Places]]:
+    """Name in `SYSTEMS` -> where it hears speech in samples, in seconds."""
+
+    def gate(audio: Audio) -> Places:
+        return [(span.start, span.end) for span in steering.listen(prefix, audio).spans]
+
+    found = {"gate": gate, "silero": lambda audio: vads.seconds_of(vads.silero(audio))}
+    return found | (
+        {"firered": lambda audio: vads.seconds_of(vads.firered(audio))} if vads.has_firered() else {}
+    )
+
+
 def judge(
-    encoder: AudioEncoder, steering: Steering, clips: list[Clip], hard: int, seed: int
+    prefix: Prefix, steering: Steering, clips: list[Clip], hard: int, seed: int
 ) -> Iterator[dict[str, Any]]:
     """One row a clip and condition: its data set, evidence, and whether gate and other detectors find speech."""
-    device = next(encoder.parameters()).device
-    detectors = {"silero": vads.silero, **({"firered": vads.firered} if vads.has_firered() else {})}
+    others = {name: hears for name, hears in detectors(prefix, steering).items() if name != "gate"}
     for condition, clip, samples in tqdm(list(conditions(clips, hard, seed)), unit="clip", desc="gate"):
-        try:
-            audio = samples() if callable(samples) else samples
-        except AudioError as error:
-            click.echo(f"Skipping {clip.source}: {error}", err=True)
+        audio = _read(clip, samples)
+        if audio is None:
             continue
-        mel = log_mel(audio, encoder.conv1.in_channels).to(device)
-        _, (decision,) = steering.encode(encoder, mel[None])
+        hearing = steering.listen(prefix, audio)
         yield {
             "kind": "voice" if clip.voice else clip.kind,
             "dataset": clip.dataset,
@@ -112,13 +125,49 @@ def judge(
             "label": clip.label,
             "condition": condition,
             "source": Path(str(clip.source)).name,
-            "evidence": decision.evidence,
-            "gate": decision.action == "untouched",
-            **{name: bool(chunks(audio)) for name, chunks in detectors.items()},
+            "evidence": float(hearing.evidence.max()),
+            "gate": bool(hearing.spans),
+            **{name: bool(hears(audio)) for name, hears in others.items()},
         }
 
 
-def conditions(clips: list[Clip], hard: int, seed: int) -> Iterator[tuple[str, Clip, Any]]:
+def judge_hard(
+    prefix: Prefix, steering: Steering, clips: list[Clip], n: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """One row a clip of speech and condition of `hard_speech`: which detectors lose it. ``n`` utterances and digits."""
+    rng = np.random.default_rng(seed)
+    speech = [clip for clip in clips if clip.kind == "speech"]
+    chosen = []
+    for digits in (False, True):
+        pool = [clip for clip in speech if (clip.dataset == hard_speech.DIGITS) == digits]
+        chosen += [pool[i] for i in rng.permutation(len(pool))[:n]]
+    hearing = detectors(prefix, steering)
+    for clip in tqdm(chosen, unit="clip", desc="hard speech"):
+        audio = _read(clip, clip.samples)
+        if audio is None:
+            continue
+        audio = audio[:N_SAMPLES]
+        spoken = spoken_frames(audio)
+        for name, condition in hard_speech.CONDITIONS.items():
+            changed = condition.change(audio)
+            yield {
+                "kind": "digits" if clip.dataset == hard_speech.DIGITS else "utterances",
+                "condition": name,
+                "source": Path(str(clip.source)).name,
+                **{system: condition.lost(hears(changed), spoken) for system, hears in hearing.items()},
+            }
+
+
+def _read(clip: Clip, samples: Callable[[], Audio]) -> Audio | None:
+    """Samples; None, and a line on stderr, where they cannot be read."""
+    try:
+        return samples()
+    except AudioError as error:
+        click.echo(f"Skipping {clip.source}: {error}", err=True)
+        return None
+
+
+def conditions(clips: list[Clip], hard: int, seed: int) -> Iterator[tuple[str, Clip, Callable[[], Audio]]]:
     """Every clip as recorded; then a sample of the speech in noise of the same split, where there is any, and 30 dB
     quieter."""
     rng = np.random.default_rng(seed)
@@ -135,12 +184,12 @@ def conditions(clips: list[Clip], hard: int, seed: int) -> Iterator[tuple[str, C
         yield "-30 dB level", clip, _quiet(clip)
 
 
-def _quiet(clip: Clip) -> Any:
-    return lambda: clip.samples()[:N_SAMPLES] * np.float32(10 ** (-30 / 20))
+def _quiet(clip: Clip) -> Callable[[], Audio]:
+    return lambda: hard_speech.quiet(clip.samples()[:N_SAMPLES], -30)
 
 
 def _noisy(clip: Clip, noise: Clip, snr: float, seed: int) -> Any:
-    def make() -> np.ndarray:
+    def make() -> Audio:
         speech = clip.samples()[:N_SAMPLES]
         background = noise.samples()
         start = int(np.random.default_rng(seed).integers(max(1, len(background))))
@@ -172,6 +221,22 @@ def table(judged: list[dict[str, Any]], threshold: float) -> str:
                 lines.append(
                     f"| {kind} | {name} | {condition} | {len(part)} | {wrong} | {' | '.join(shares)} |"
                 )
+    return "\n".join(lines)
+
+
+def hard_table(strained: list[dict[str, Any]]) -> str:
+    """Markdown: how many utterances and single digits each system loses, in %, with Wilson 95 %."""
+    systems = [name for name in SYSTEMS if name in strained[0]]
+    lines = [
+        "lost: half of what is spoken in the clip, or less, is heard",
+        "",
+        f"| speech | condition | n | {' | '.join(f'lost by {SYSTEMS[name]}' for name in systems)} |",
+        "|---" * (3 + len(systems)) + "|",
+    ]
+    for kind, condition in dict.fromkeys((r["kind"], r["condition"]) for r in strained):
+        part = [r for r in strained if (r["kind"], r["condition"]) == (kind, condition)]
+        shares = [_share([r[system] for r in part]) for system in systems]
+        lines.append(f"| {kind} | {condition} | {len(part)} | {' | '.join(shares)} |")
     return "\n".join(lines)
 
 

@@ -47,6 +47,8 @@ class Output:
     """speech evidence of the clip, for systems that decide by a threshold"""
     seconds: float | None = None
     """wall-clock time, as measured when it was not taken from the store"""
+    cpu: float | None = None
+    """seconds of processor time, those of what was taken from the store included"""
 
     @property
     def tokens(self) -> list[int]:

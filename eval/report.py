@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .metrics import C_WEIGHTS
+from .recordings import HEADER, row
 from .summary import ALL_NONSPEECH, ALL_SPEECH, BASELINE
 
 Row = dict[str, Any]
+Section = tuple[str, str, list[str], list[list[str]]]
+"""title, note, header, rows"""
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -45,9 +48,9 @@ def heading(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def sections(results: dict[str, Any]) -> list[tuple[str, str, list[str], list[list[str]]]]:
-    """(title, note, header, rows) of every table."""
-    summary, timed = results["summary"], not results["config"]["without_timestamps"]
+def sections(results: dict[str, Any]) -> list[Section]:
+    """Every table."""
+    summary = results["summary"]
     found = [
         (
             "Systems",
@@ -81,20 +84,7 @@ def sections(results: dict[str, Any]) -> list[tuple[str, str, list[str], list[li
                 ],
             )
         )
-    for name, table_ in summary["recording"].items():
-        found.append(
-            (
-                f"Long recordings: {name}",
-                "Two utterances, a stretch of 5 s to 5 min between them. Times only where the run has timestamps.",
-                ["system", "recordings", "words invented per minute of stretch, by alignment", "the same, by time",
-                 "words lost at its edges (of 6)", "share of the stretch under a segment", "median onset error, s"],
-                [
-                    [s, str(r["recordings"]), ci(r["F"]), ci(r["F_by_time"]) if timed else "", ci(r["lost_at_edges"]),
-                     ci(r["covered"], 100, "%") if timed else "", number(r["onset_error"]) if timed else ""]
-                    for s, r in table_.items()
-                ],
-            )
-        )  # fmt: skip
+    found += recordings(results)
     if results["cost"]:
         found.append(
             (
@@ -109,6 +99,24 @@ def sections(results: dict[str, Any]) -> list[tuple[str, str, list[str], list[li
                 ],
             )
         )  # fmt: skip
+    return found
+
+
+def recordings(results: dict[str, Any]) -> list[Section]:
+    """The tables of recordings with pauses: each style, and all of them."""
+    timed = not results["config"]["without_timestamps"]
+    found = []
+    for name, rows in results["summary"]["recording"].items():
+        first = next(iter(rows.values()), None)
+        if first:
+            sums = first["sums"]
+            note = (
+                f"{first['recordings']} recordings, {sums['minutes']:.1f} minutes, {sums['pause_minutes']:.1f} of them "
+                f"pauses, {sums['words']:.0f} words. By bootstrap over recordings; figures as in `recordings.py`; "
+                "real-time factor: processor time for each second."
+            )
+            lines = [row(system, pool, timed) for system, pool in rows.items()]
+            found.append((f"Recordings: {name}", note, HEADER, lines))
     return found
 
 
@@ -158,10 +166,6 @@ def pvalue(test: Row) -> str:
     return f"{test['p']:.2g}" if test["clips"] else ""
 
 
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
 def chosen(fit: Row) -> str:
     """The threshold or strength a system chose."""
     if "threshold" in fit:
@@ -181,12 +185,20 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def headline(results: dict[str, Any]) -> str:
-    """A few lines for the terminal: fsr_text, WER and FRR of every system."""
+    """For the terminal: fsr_text, WER and FRR of every system, and the tables of recordings."""
     quiet = results["summary"]["nonspeech"].get(ALL_NONSPEECH, {})
     spoken = results["summary"]["speech"].get(ALL_SPEECH, {})
-    lines = [f"{'system':28}{'text on non-speech':>26}{'WER':>26}{'speech emptied':>24}"]
-    for system in dict.fromkeys([*quiet, *spoken]):
-        left = ci(quiet[system]["fsr_text"], 100, "%") if system in quiet else ""
-        wer, frr = (ci(spoken[system][key], 100, "%") if system in spoken else "" for key in ("wer", "frr"))
-        lines.append(f"{system:28}{left:>26}{wer:>26}{frr:>24}")
-    return "\n".join(lines)
+    parts = []
+    if quiet or spoken:
+        lines = [f"{'system':28}{'text on non-speech':>26}{'WER':>26}{'speech emptied':>24}"]
+        for system in dict.fromkeys([*quiet, *spoken]):
+            left = ci(quiet[system]["fsr_text"], 100, "%") if system in quiet else ""
+            wer, frr = (
+                ci(spoken[system][key], 100, "%") if system in spoken else "" for key in ("wer", "frr")
+            )
+            lines.append(f"{system:28}{left:>26}{wer:>26}{frr:>24}")
+        parts.append("\n".join(lines))
+    parts += [
+        f"{title}\n{note}\n\n{table(header, rows)}" for title, note, header, rows in recordings(results)
+    ]
+    return "\n\n".join(parts)

@@ -19,7 +19,7 @@ from . import plots
 from .metrics import false_text
 from .report import heading, sections
 from .results import outputs_of
-from .summary import ALL_NONSPEECH, ALL_SPEECH
+from .summary import ALL_NONSPEECH, ALL_RECORDINGS, ALL_SPEECH
 
 EMBEDDED_SECONDS = 10.0
 
@@ -51,7 +51,9 @@ def page(results: dict[str, Any], clips: list[Clip], out: Path, embed: int) -> s
     body += [f"<div class='wide'>{svg}</div>" for svg in figures if svg]
     for index, (name, note, header, rows) in enumerate(sections(results)):
         opened = (
-            " open" if index < 2 or name.endswith((ALL_NONSPEECH, ALL_SPEECH)) or name == "Trade-off" else ""
+            " open"
+            if index < 2 or name.endswith((ALL_NONSPEECH, ALL_SPEECH, ALL_RECORDINGS)) or name == "Trade-off"
+            else ""
         )
         body.append(
             f"<details{opened}><summary>{html.escape(name)}</summary><p class='note'>{code(note)}</p>"

@@ -10,6 +10,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from whisper_steer.errors import UsageError, WhisperSteerError
 from whisper_steer.files.disk import write_whole
 from whisper_steer.files.lock import alone_in
 from whisper_steer.models.load import load_model
-from whisper_steer.steer import artifact as artifacts
+from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.find import find, resolve
 
 from . import conditions
 from .config import RunConfig
@@ -65,8 +67,8 @@ def run(config: RunConfig, out: Path, cache: Path | None = None, minutes: float 
     wanted = choose_systems(config.systems)
     names = conditions.parse(config.conditions)
     data = [clip for spec in config.data for clip in load(spec)]
-    clips = select(data, names, config)
     model = load_model(config.model)
+    clips = select(data, names, config, config.language or (None if model.is_multilingual else "en"))
     artifact = find_artifact(model, config.steering)
     with alone_in(out, "benchmark"):
         store = Store(cache or out / "outputs.sqlite")
@@ -78,7 +80,9 @@ def run(config: RunConfig, out: Path, cache: Path | None = None, minutes: float 
         fits, unfitted = fit_systems(systems, session, data, out / "fits", config.seed)
         systems = [system for system in systems if system.name not in unfitted]
         left_out |= unfitted
-        session.batch = [system for system in systems if isinstance(system, EncoderEdit)]
+        edits = [system for system in systems if isinstance(system, EncoderEdit)]
+        for edit in edits:
+            edit.mates = edits
         for name, reason in left_out.items():
             click.echo(f"left out: {name} ({reason})", err=True)
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
@@ -89,21 +93,27 @@ def run(config: RunConfig, out: Path, cache: Path | None = None, minutes: float 
         )
 
 
-def select(data: list[Clip], names: list[str], config: RunConfig) -> list[Clip]:
-    """The clips of the run: the split's clean clips, limited and stratified, and those derived from them."""
+def select(data: list[Clip], names: list[str], config: RunConfig, language: str | None = None) -> list[Clip]:
+    """The clips of the run: the split's clean clips, limited and stratified, and those derived from them.
+
+    ``language``: of the speech in recordings, where not any.
+    """
     clean = stratified([clip for clip in data if clip.split == config.split], config.limit, config.seed)
     if not clean:
         raise UsageError(f"the data has no clips in split {config.split!r}")
-    return clean + conditions.apply(names, clean, config.condition_limit, config.seed)
+    derived = conditions.apply(names, clean, config.condition_limit, config.seed, language)
+    if config.only_conditions and not derived:
+        raise UsageError("--only-conditions leaves nothing to do; name some with --conditions")
+    return derived if config.only_conditions else clean + derived
 
 
-def find_artifact(model: Any, steering: str | None) -> artifacts.Artifact | None:
+def find_artifact(model: Any, steering: str | None) -> Artifact | None:
     """The named artifact, or the one that ships for the model's encoder; None where there is none."""
     fingerprint = encoder_fingerprint(model.encoder)
-    path = artifacts.resolve(steering) if steering else artifacts.find(fingerprint)
+    path = resolve(steering) if steering else find(fingerprint)
     if path is None:
         return None
-    artifact = artifacts.Artifact.load(path)
+    artifact = Artifact.load(path)
     artifact.check(fingerprint)
     return artifact
 
@@ -182,7 +192,7 @@ def transcribe_clip(session: Session, systems: list[System], clip: Clip, done: A
             continue
         record: dict[str, Any] = {"clip": clip.id, "system": system.name}
         try:
-            output = system.transcribe(session, audio)
+            output = session.timed(partial(system.transcribe, session, audio))
         except (
             Exception
         ) as error:  # one system failing on one clip must not end a run of hours: it is counted apart
@@ -203,13 +213,15 @@ def pack(output: Output) -> dict[str, Any]:
         ],
         "score": None if output.score is None else round(output.score, 6),
         "seconds": None if output.seconds is None else round(output.seconds, 3),
+        "cpu": None if output.cpu is None else round(output.cpu, 4),
     }
 
 
 def unpack(record: dict[str, Any]) -> Output:
     """The `Output` of a record without error."""
     windows = [Window(*window) for window in record["windows"]]
-    return Output(record["text"], record["segments"], windows, record["score"], record["seconds"])
+    times = record["seconds"], record.get("cpu")
+    return Output(record["text"], record["segments"], windows, record["score"], *times)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

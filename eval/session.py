@@ -5,39 +5,47 @@ Encoder outputs are kept in memory for the clip at hand; decoder outputs are kep
 features, the decoding options, the model and the system's edits of the decoder. So systems that leave a window as
 stock has it share stock's decoding, and a new threshold costs no decoding at all. Sampling at temperatures above 0
 is seeded by that same key: a result never depends on what ran before it.
+
+Processor time is what a system would have taken by itself: what comes from memory or from the store counts with the
+seconds that it took when it was computed.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import whisper
 from torch import Tensor
-from whisper.decoding import DecodingOptions, DecodingResult, DecodingTask
+from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import Whisper
 
+from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Audio
-from whisper_steer.encoders.hooks import hooked
 from whisper_steer.errors import ArtifactError
 from whisper_steer.fit.scoring import run_from
-from whisper_steer.runtimes.openai import lift_ban_on_silence
 from whisper_steer.steer.artifact import Artifact
 
+from .encodings import Encodings
 from .metrics import Output, Window
 from .store import Store, digest, model_fingerprint
 
-if TYPE_CHECKING:
-    from .systems.base import System
-
 STOCK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-MEMO_WINDOWS = 24
-BATCH = 16
+
+
+class Decodes(Protocol):
+    """What the session needs of a system."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of `whisper.transcribe` that differ from the run's."""
+
+    def decode(self, session: Session, mel: Tensor, options: DecodingOptions) -> DecodingResult:
+        """One window, at one temperature."""
 
 
 class Session:
@@ -63,32 +71,30 @@ class Session:
         self.artifact = artifact
         """the model's steering artifact, for the systems that use one"""
         self.fingerprint = model_fingerprint(model)
-        self.batch: list[System] = []
-        """systems that differ in the features only; their windows are decoded together"""
-        self.points: set[str] = set()
-        """hook points whose activations systems ask for"""
-        self.memo_windows = MEMO_WINDOWS
-        self._encoded: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
-        self._edited: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self.encodings = Encodings(model, half=bool(self.options["fp16"]))
         self._windows: list[Window] = []
         self._evidence: list[float] = []
         self._last = ""
+        self._saved = 0.0
         self.decoded = 0
         """windows decoded by the model rather than read from the store"""
 
-    def transcribe(self, system: System, audio: Audio, **options: Any) -> Output:
+    def transcribe(self, system: Decodes, audio: Audio, **options: Any) -> Output:
         """Run openai-whisper's transcribe for a system. ``audio`` (n,) float32 at 16 kHz."""
         self.start()
-        started = time.perf_counter()
         merged = {**self.options, **system.options, **options}
-        result = whisper.transcribe(StandIn(self, system), audio, **merged)
-        return self.output(result, started)
+        return self.output(whisper.transcribe(StandIn(self, system), audio, **merged))
 
     def start(self) -> None:
         """Forget the windows and evidence of the clip before."""
         self._windows, self._evidence, self._last = [], [], ""
 
-    def output(self, result: dict[str, Any], started: float) -> Output:
+    @property
+    def evidence(self) -> float | None:
+        """The strongest noted for the clip."""
+        return max(self._evidence, default=None)
+
+    def output(self, result: dict[str, Any]) -> Output:
         """openai-whisper's result, with what the session saw of its windows, as an `Output`."""
         segments = [
             {"start": s["start"], "end": s["end"], "text": s["text"], "tokens": list(s["tokens"])}
@@ -96,44 +102,26 @@ class Session:
             for s in result["segments"]
             if s["text"].strip()
         ]
-        score = max(self._evidence) if self._evidence else None
-        seconds = time.perf_counter() - started
-        return Output(result["text"].strip(), segments, list(self._windows), score, seconds)
+        return Output(result["text"].strip(), segments, list(self._windows), self.evidence)
 
-    def edited(self, name: str, mel: Tensor, features: Callable[[], Tensor]) -> Tensor:
-        """Features of a window as the system ``name`` edits them, computed once."""
-        key = (name, digest(mel))
-        if key not in self._edited:
-            self._edited[key] = features()
-        while len(self._edited) > MEMO_WINDOWS:
-            self._edited.popitem(last=False)
-        return self._edited[key]
+    def timed(self, transcribe: Callable[[], Output]) -> Output:
+        """The output of a system with the seconds that it took."""
+        started, cpu, saved = time.perf_counter(), time.process_time(), self._saved + self.encodings.saved
+        output = transcribe()
+        output.seconds = time.perf_counter() - started
+        output.cpu = time.process_time() - cpu + self._saved + self.encodings.saved - saved
+        return output
 
-    def forget(self) -> None:
-        """Drop the encoder outputs kept in memory."""
-        self._encoded.clear()
-        self._edited.clear()
-        self.memo_windows = MEMO_WINDOWS
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """What runs meanwhile is no part of the system's processor time: figures for the report alone."""
+        started = time.process_time()
+        yield
+        self._saved -= time.process_time() - started
 
     def note(self, evidence: float) -> None:
         """Speech evidence of a window, from a system that decides by a threshold."""
         self._evidence.append(evidence)
-
-    # -- encoder ------------------------------------------------------------------------------------------
-
-    def encode(self, mel: Tensor) -> Tensor:
-        """Log-mel window (mels, 3000) -> the encoder's own features (1500, state)."""
-        return self._encode(mel)["features"]
-
-    def hidden(self, mel: Tensor, point: str) -> Tensor:
-        """Activations (1500, state) at a hook point of `whisper_steer.encoders.hooks`."""
-        self.points.add(point)
-        return self._encode(mel)[point]
-
-    @torch.no_grad()
-    def resume(self, hidden: Tensor, point: str) -> Tensor:
-        """The rest of the encoder: activations (1500, state) at a hook point -> features (1500, state)."""
-        return run_from(self.model, point, hidden[None])[0]
 
     def need_artifact(self) -> Artifact:
         """The steering artifact; `ArtifactError` where there is none."""
@@ -141,21 +129,27 @@ class Session:
             raise ArtifactError("no steering artifact for this model; make one with: whisper-steer fit MODEL")
         return self.artifact
 
+    # -- encoder ------------------------------------------------------------------------------------------
+
+    def encode(self, mel: Tensor) -> Tensor:
+        """Log-mel window (mels, 3000) -> the encoder's own features (1500, state)."""
+        return self.encodings.of(mel)["features"]
+
+    def hidden(self, mel: Tensor, point: str) -> Tensor:
+        """Activations (1500, state) at a hook point of `whisper_steer.encoders.hooks`."""
+        self.encodings.points.add(point)
+        return self.encodings.of(mel)[point]
+
     @torch.no_grad()
-    def _encode(self, mel: Tensor) -> dict[str, Tensor]:
-        key = digest(mel)
-        known = self._encoded.get(key)
-        if known is None or not self.points <= known.keys():
-            kept: dict[str, Tensor] = {}
-            edits = [(point, _keeper(kept, point)) for point in sorted(self.points)]
-            with hooked(self.model.encoder, *edits):
-                batch = mel[None].to(self.model.device)
-                kept["features"] = self.model.encoder(batch.half() if self.options["fp16"] else batch)[0]
-            known = self._encoded[key] = kept
-        self._encoded.move_to_end(key)
-        while len(self._encoded) > self.memo_windows:
-            self._encoded.popitem(last=False)
-        return known
+    def resume(self, hidden: Tensor, point: str) -> Tensor:
+        """The rest of the encoder: activations (1500, state) at a hook point -> features (1500, state)."""
+        return run_from(self.model, point, hidden[None])[0]
+
+    def language(self, audio: Audio | Tensor) -> str:
+        """The language that stock finds in the first 30 s of samples."""
+        _, found = self.model.detect_language(self.encode(window_mel(audio, self.model.dims.n_mels)))
+        probabilities = found[0] if isinstance(found, list) else found
+        return str(max(probabilities, key=probabilities.__getitem__))
 
     # -- decoder ------------------------------------------------------------------------------------------
 
@@ -170,12 +164,15 @@ class Session:
         heard, key = digest(features), self._key(features, options, edits)
         stored = self.store.get(key)
         if stored is None:
+            started = time.process_time()
             with editing or nullcontext(), torch.random.fork_rng():
                 torch.manual_seed(int(digest(key, self.seed)[:8], 16))
-                result = _DECODE(self.model, features, options)
+                result = whisper.decode(self.model, features, options)
             self.decoded += 1
             stored = _kept(result)
-            self.store.put(key, stored)
+            self.store.put(key, {**stored, "cpu": time.process_time() - started})
+        else:
+            self._saved += stored.pop("cpu")
         result = DecodingResult(audio_features=features, **stored)
         if heard != self._last:
             self._windows.append(Window(result.no_speech_prob, result.avg_logprob, result.text))
@@ -197,86 +194,16 @@ class Session:
             or None not in map(self.store.get, keys)
         ):
             return
-        results = _DECODE(self.model, torch.stack(features), options)
+        started = time.process_time()
+        results = whisper.decode(self.model, torch.stack(features), options)
+        cpu = (time.process_time() - started) / len(features)
+        self._saved -= cpu * len(features)
         self.decoded += len(results)
         for key, result in zip(keys, results, strict=True):
-            self.store.put(key, _kept(result))
+            self.store.put(key, {**_kept(result), "cpu": cpu})
 
     def _key(self, features: Tensor, options: DecodingOptions, edits: str) -> str:
-        return digest("decode", self.fingerprint, digest(features), asdict(options), edits)
-
-    @contextmanager
-    def store_decodings(self) -> Iterator[None]:
-        """`whisper.decode` goes through the store meanwhile, for code that calls it by itself."""
-
-        def decode(model: Whisper, mel: Tensor, options: DecodingOptions, **_: Any) -> DecodingResult:
-            return self.decode(mel, options)
-
-        whisper.decode = decode
-        try:
-            yield
-        finally:
-            whisper.decode = _DECODE
-
-    @torch.no_grad()
-    def text_margin(
-        self, features: list[Tensor], editing: AbstractContextManager[None] | None = None
-    ) -> list[float]:
-        """By how much the best text token beats end-of-text where greedy decoding decides on any text at all.
-
-        Above 0 the window gets text, once stock's ban on an empty result is lifted. With timestamps the decision
-        comes after <|0.00|>. Costs one decoder step per window (1500, state).
-        """
-        task = DecodingTask(self.model, self.lifted(DecodingOptions(**self._decoding_options())))
-        prompt = list(task.initial_tokens)
-        if not task.options.without_timestamps:
-            prompt.append(task.tokenizer.timestamp_begin)
-        last_text, end = task.tokenizer.timestamp_begin, task.tokenizer.eot
-        margins: list[float] = []
-        with editing or nullcontext():
-            for i in range(0, len(features), BATCH):
-                batch = torch.stack(features[i : i + BATCH])
-                tokens = torch.tensor([prompt] * len(batch), device=batch.device)
-                logits = self.model.decoder(tokens, batch)[:, -1]
-                for each in task.logit_filters:
-                    if type(each).__name__ == "SuppressTokens":
-                        each.apply(logits, tokens)
-                ending = logits[:, end].clone()
-                logits[:, end:last_text] = -torch.inf
-                margins += (logits[:, :last_text].amax(dim=1) - ending).tolist()
-        return margins
-
-    @torch.no_grad()
-    def first_state(self, features: Tensor, block: int) -> Tensor:
-        """Output (state,) of a decoder block at the last prompt token: the decoder's first state on a window."""
-        task = DecodingTask(self.model, DecodingOptions(**self._decoding_options()))
-        tokens = torch.tensor([task.initial_tokens], device=features.device)
-        decoder = self.model.decoder
-        x = (decoder.token_embedding(tokens) + decoder.positional_embedding[: tokens.shape[-1]]).to(
-            features.dtype
-        )
-        for each in list(decoder.blocks)[: block + 1]:
-            x = each(x, features[None], mask=decoder.mask)
-        return x[0, -1].float()
-
-    @torch.no_grad()
-    def no_speech_logit(self, features: Tensor) -> float:
-        """Logit of the no-speech token's probability for a window (1500, state), as `whisper.decode` takes it."""
-        task = DecodingTask(self.model, DecodingOptions(**self._decoding_options()))
-        tokens = torch.tensor([task.initial_tokens], device=features.device)
-        logits = self.model.decoder(tokens, features[None])[0, task.sot_index].float()
-        return float(torch.logit(logits.softmax(dim=-1)[task.tokenizer.no_speech], eps=1e-7))
-
-    def _decoding_options(self) -> dict[str, Any]:
-        known = DecodingOptions.__dataclass_fields__
-        return {k: v for k, v in self.options.items() if k in known and k != "temperature"} | {
-            "language": self.options.get("language") or "en"
-        }
-
-    @staticmethod
-    def lifted(options: DecodingOptions) -> DecodingOptions:
-        """Let end-of-text come first, as steering does."""
-        return lift_ban_on_silence(options)
+        return digest("decoding", self.fingerprint, digest(features), asdict(options), edits)
 
     @staticmethod
     def silent(features: Tensor, options: DecodingOptions) -> DecodingResult:
@@ -294,7 +221,7 @@ class Session:
 class StandIn:
     """What openai-whisper's `transcribe` takes for its model. The model itself is not changed."""
 
-    def __init__(self, session: Session, system: System) -> None:
+    def __init__(self, session: Session, system: Decodes) -> None:
         self._session, self._system = session, system
 
     def __getattr__(self, name: str) -> Any:
@@ -308,15 +235,7 @@ class StandIn:
         return self._system.decode(self._session, mel, options)
 
 
-_DECODE = whisper.decode
 _KEPT = ("language", "tokens", "text", "avg_logprob", "no_speech_prob", "temperature", "compression_ratio")
-
-
-def _keeper(kept: dict[str, Tensor], point: str) -> Any:
-    def keep(hidden: Tensor) -> None:
-        kept[point] = hidden[0].detach()
-
-    return keep
 
 
 def _kept(result: DecodingResult) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Records -> figures with intervals, per system and per set of clips, and paired with stock.
 
 Sets: every data set, its voice classes apart; all non-speech (no voice); all speech; each language; single words; each
-condition.
+condition; all recordings and each style.
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ from typing import Any
 import numpy as np
 
 from whisper_steer.data.normalize import normalize
+from whisper_steer.data.recordings import Script
 
 from . import intervals, metrics
-from .long import segment_times, stretch_words
 from .metrics import C_WEIGHTS, Output
+from .recordings import figures, pooled
 
-ALL_NONSPEECH, ALL_VOICE, ALL_SPEECH, SINGLE_WORDS = (
-    "all non-speech",
-    "all voice classes",
-    "all speech",
-    "single words",
-)
+ALL_NONSPEECH, ALL_VOICE, ALL_SPEECH = "all non-speech", "all voice classes", "all speech"
+SINGLE_WORDS, ALL_RECORDINGS = "single words", "all recordings"
 LENGTHS = ((0.0, 2.0), (2.0, 5.0), (5.0, 10.0), (10.0, float("inf")))
 TOP_STRINGS = 5
 CURVE_POINTS = 60
@@ -39,7 +36,7 @@ def summarise(clips: Clips, outputs: Outputs, bases: dict[str, str]) -> dict[str
     summary: dict[str, Any] = {"nonspeech": {}, "speech": {}, "recording": {}}
     for (kind, name), members in sets.items():
         table = {
-            "nonspeech": nonspeech_figures, "speech": speech_figures, "recording": long_figures
+            "nonspeech": nonspeech_figures, "speech": speech_figures, "recording": recording_figures
         }[kind]  # fmt: skip
         summary[kind][name] = {
             system: table(here, found, outputs.get(BASELINE, {}))
@@ -64,7 +61,7 @@ def clip_sets(clips: Clips) -> dict[tuple[str, str], Clips]:
             pooled = ALL_VOICE if clip["voice"] else ALL_NONSPEECH
             names = [pooled, f"{name} (voice)" if clip["voice"] else name]
         elif kind == "recording":
-            names = [name]
+            names = [ALL_RECORDINGS, clip["condition"]]
         elif clip["condition"] != "clean":
             names = [f"all speech, {clip['condition']}"]
         else:
@@ -142,28 +139,9 @@ def speech_figures(clips: Clips, found: dict[str, Output], stock: dict[str, Outp
     }
 
 
-def long_figures(clips: Clips, found: dict[str, Output], _: dict[str, Output]) -> dict[str, Any]:
-    """Figures of long recordings: words invented in the stretches and lost at their edges, timestamps."""
-    stretches = [c["extra"]["stretch"] for c in clips]
-    minutes = [(end - start) / 60 for start, end in stretches]
-    counts = [
-        stretch_words(c["text"], found[c["id"]].text, c["extra"]["words"][0], c["normalizer"]) for c in clips
-    ]
-    groups = [c["group"] for c in clips]
-    times = [
-        segment_times(found[c["id"]], stretch, c["normalizer"])
-        for c, stretch in zip(clips, stretches, strict=True)
-    ]
-    errors = [t["onset_error"] for t in times if t["onset_error"] is not None]
-    return {
-        "recordings": len(clips),
-        "minutes": round(sum(minutes), 2),
-        "F": boot(groups, [invented for invented, _ in counts], minutes),
-        "F_by_time": boot(groups, [t["words"] for t in times], minutes),
-        "lost_at_edges": boot(groups, [lost for _, lost in counts], [1.0] * len(clips)),
-        "covered": boot(groups, [t["covered_seconds"] for t in times], [60 * m for m in minutes]),
-        "onset_error": float(np.median(errors)) if errors else None,
-    }
+def recording_figures(clips: Clips, found: dict[str, Output], _: dict[str, Output]) -> dict[str, Any]:
+    """Figures of a set of recordings with pauses, see `whisper_steer.eval.recordings`."""
+    return pooled([figures(Script.from_dict(c["extra"]), found[c["id"]], c["normalizer"]) for c in clips])
 
 
 def tradeoff(

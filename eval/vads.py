@@ -24,6 +24,11 @@ def silero(audio: Audio) -> Chunks:
     return list(get_speech_timestamps(audio))
 
 
+def seconds_of(chunks: Chunks) -> list[tuple[float, float]]:
+    """Chunks as (start, end) in seconds."""
+    return [(chunk["start"] / SAMPLE_RATE, chunk["end"] / SAMPLE_RATE) for chunk in chunks]
+
+
 def silero_probability(audio: Audio) -> float:
     """Largest probability that Silero gives any 32 ms: what a threshold on it would see."""
     from faster_whisper.vad import get_vad_model

@@ -6,5 +6,6 @@ from __future__ import annotations
 
 from . import stock, gates, vad, text, decoder, steering, ours  # noqa: F401
 from .base import SYSTEMS, Gate, System, choose_systems, register
+from .spans import Spans
 
-__all__ = ["SYSTEMS", "Gate", "System", "choose_systems", "register"]
+__all__ = ["SYSTEMS", "Gate", "Spans", "System", "choose_systems", "register"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingResult
@@ -16,11 +16,10 @@ from whisper.decoding import DecodingOptions, DecodingResult
 from whisper_steer.data.clips import Audio
 from whisper_steer.errors import UsageError
 
+from ..fits import Bank
 from ..metrics import Output
+from ..probes import lifted
 from ..session import Session
-
-if TYPE_CHECKING:
-    from ..fits import Bank
 
 STAGES = ("stock", "audio", "encoder", "decoder", "gate", "text")
 
@@ -67,7 +66,7 @@ class System:
     def decode(self, session: Session, mel: Tensor, options: DecodingOptions) -> DecodingResult:
         """One window, at one temperature."""
         if self.lift_ban:
-            options = session.lifted(options)
+            options = lifted(options)
         return session.decode(self.encode(session, mel), options, self.edits, self.editing(session))
 
     @classmethod
@@ -114,6 +113,11 @@ class Gate(System):
 SYSTEMS: dict[str, type[System]] = {}
 MAIN = ("stock", "ban-lifted", "energy-gate", "no-speech-prob", "vad-cut", "ours-skip", "ours-steer")
 """the systems of a quick run"""
+RECORDINGS = (
+    "stock", "hallucination-threshold", "silero-spans", "vad-cut", "firered-spans", "firered-cut", "ours-skip",
+    "ours-steer",
+)  # fmt: skip
+"""those that are compared on recordings with pauses"""
 
 
 def register(system: type[System]) -> type[System]:
@@ -127,9 +131,9 @@ def register(system: type[System]) -> type[System]:
 
 
 def choose_systems(names: list[str]) -> list[type[System]]:
-    """Classes by name, stock first; "main" stands for `MAIN`, "all" for every one, ``NAME@STRENGTH`` for an edit at a
-    strength of the user's. Raises `UsageError` listing them."""
-    groups = {"all": list(SYSTEMS), "main": list(MAIN)}
+    """Classes by name, stock first; "main" stands for `MAIN`, "recordings" for `RECORDINGS`, "all" for every one,
+    ``NAME@STRENGTH`` for an edit at a strength of the user's. Raises `UsageError` listing them."""
+    groups = {"all": list(SYSTEMS), "main": list(MAIN), "recordings": list(RECORDINGS)}
     wanted = [system for name in names for system in groups.get(name, [name])]
     return [_named(name) for name in dict.fromkeys(["stock", *wanted])]
 
@@ -137,7 +141,7 @@ def choose_systems(names: list[str]) -> list[type[System]]:
 def _named(name: str) -> type[System]:
     known, at, strength = name.partition("@")
     if known not in SYSTEMS:
-        raise UsageError(f"unknown system {known!r}; choose from main, all, {', '.join(SYSTEMS)}")
+        raise UsageError(f"unknown system {known!r}; choose from main, recordings, all, {', '.join(SYSTEMS)}")
     try:
         return SYSTEMS[known].at(float(strength)) if at else SYSTEMS[known]
     except ValueError:

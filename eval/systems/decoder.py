@@ -18,6 +18,7 @@ from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
 from ..fits import Bank, threshold_for
+from ..probes import first_state, text_margin
 from ..session import Session
 from .base import System, register
 from .gates import DecoderStateGate
@@ -38,7 +39,7 @@ class EndOfTextBias(DecoderEdit):
     def fit(self, bank: Bank) -> dict[str, Any]:
         """The bias at which a window falls silent is its text margin: a threshold on evidence like any other."""
         speech, other = (
-            torch.tensor(bank.session.text_margin(bank.features("choose", kind)))
+            torch.tensor(text_margin(bank.session, bank.features("choose", kind)))
             for kind in ("speech", "nonspeech")
         )
         return threshold_for(speech, other)
@@ -76,7 +77,7 @@ class MaskedHeads(DecoderEdit):
         session, features = bank.session, bank.features("fit", "nonspeech")[:24]
         model = session.model
         margins = {
-            (block, head): sum(session.text_margin(features, masked(model, [[block, head]])))
+            (block, head): sum(text_margin(session, features, masked(model, [[block, head]])))
             for block in range(model.dims.n_text_layer)
             for head in range(model.dims.n_text_head)
         }
@@ -125,7 +126,7 @@ class Projection(DecoderEdit):
         session = bank.session
         last = session.model.dims.n_text_layer - 1
         speech, other = (
-            torch.stack([session.first_state(f, last) for f in bank.features("fit", kind)])
+            torch.stack([first_state(session, f, last) for f in bank.features("fit", kind)])
             for kind in ("speech", "nonspeech")
         )
         mean = speech.mean(0)

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from ..fits import Bank
+from ..probes import first_state, no_speech_logit
 from ..session import Session
 from .base import Gate, register
 
@@ -36,7 +37,7 @@ class NoSpeechGate(Gate):
 
     def evidence(self, session: Session, mel: Tensor) -> float:
         """Logit of speech: -logit(no_speech_prob)."""
-        return -session.no_speech_logit(session.encode(mel))
+        return -no_speech_logit(session, session.encode(mel))
 
 
 @register
@@ -51,7 +52,7 @@ class DecoderStateGate(Gate):
         x, y = [], []
         for kind, label in (("speech", 1), ("nonspeech", 0)):
             for features in bank.features("fit", kind):
-                x.append(bank.session.first_state(features, self.block).cpu().numpy())
+                x.append(first_state(bank.session, features, self.block).cpu().numpy())
                 y.append(label)
         states = np.stack(x)
         mean, deviation = states.mean(0), states.std(0) + 1e-6
@@ -66,4 +67,4 @@ class DecoderStateGate(Gate):
         self.bias = state["bias"]
 
     def evidence(self, session: Session, mel: Tensor) -> float:
-        return float(session.first_state(session.encode(mel), self.block) @ self.weight + self.bias)
+        return float(first_state(session, session.encode(mel), self.block) @ self.weight + self.bias)

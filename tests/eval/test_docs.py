@@ -34,7 +34,7 @@ def test_the_example_system_runs_and_is_short(tiny_model: Whisper, monkeypatch: 
 
 
 def test_the_documented_systems_and_data_exist() -> None:
-    from whisper_steer.data import LOADERS
+    from whisper_steer.data.load import LOADERS
 
     text = README.read_text(encoding="utf-8")
     assert set(LOADERS) == set(re.findall(r"`([a-z0-9]+)(?::[A-Z]+)?`(?=[,| ])", text)) & set(LOADERS)

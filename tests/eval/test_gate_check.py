@@ -13,6 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 from whisper.model import Whisper
 
 from whisper_steer.cli import main
+from whisper_steer.eval.hard_speech import CONDITIONS
 
 
 @pytest.fixture
@@ -51,10 +52,15 @@ def test_shares_and_intervals_are_those_of_the_clips(
     )
     for language, n in (("en", 2), ("fr", 1)):
         assert f"| speech | language {language} | as recorded | {n} | suppressed |" in result.output
-    rows = json.loads(out.read_text())["clips"]
+    written = json.loads(out.read_text())
+    rows = written["clips"]
     assert len(rows) == 5 + 4 * 2  # the broken file is told and left out
     assert {r["condition"] for r in rows} == {"as recorded", "10 dB", "0 dB", "-5 dB", "-30 dB level"}
     assert "broken.wav" in result.output
+    assert len(written["hard"]) == 2 * len(CONDITIONS)
+    for name in CONDITIONS:
+        expected = f"| utterances | {name} | 2 | {100 * (suppressed > 0):.1f} % ["
+        assert expected in result.output
 
 
 def check(manifest: Path, model: Whisper, path: Path, *more: str) -> Result:

@@ -1,4 +1,4 @@
-"""The tables' figures for a case small enough to work out by hand, and long recordings."""
+"""The tables' figures for a case small enough to work out by hand, and recordings with pauses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from whisper_steer.eval.long import segment_times, stretch_words
 from whisper_steer.eval.metrics import Output, Window
 from whisper_steer.eval.summary import clip_sets, summarise
 
@@ -86,32 +85,24 @@ def test_c_is_f_plus_k_d() -> None:
     }
 
 
-def test_words_are_placed_in_the_stretch_or_at_its_edges() -> None:
-    reference = "alpha beta gamma delta epsilon zeta eta theta"
-    assert stretch_words(reference, reference, 4, "english") == (0, 0)
-    invented = "alpha beta gamma delta thank you for watching epsilon zeta eta theta"
-    assert stretch_words(reference, invented, 4, "english") == (4, 0)
-    assert stretch_words(reference, "alpha beta gamma epsilon zeta eta theta", 4, "english") == (0, 1)
-    assert stretch_words(reference, "oh alpha beta gamma delta epsilon zeta eta theta", 4, "english") == (
-        0,
-        0,
-    )
-    assert stretch_words(reference, "", 4, "english") == (0, 6)
-
-
-def test_segments_are_compared_with_the_true_places() -> None:
-    segments = [
-        {"start": 0.0, "end": 6.0, "text": "Alpha.", "tokens": []},
-        {"start": 7.0, "end": 9.0, "text": " Thank you!", "tokens": []},
-        {"start": 11.5, "end": 14.0, "text": "Beta gamma.", "tokens": []},
+def test_recordings_are_told_by_style_and_together() -> None:
+    """A pause of half a minute with two words in it, and one of as long with none: 4 a minute, 0, and 2 together."""
+    parts = [
+        {"start": 0.0, "end": 2.0, "text": "yes", "filling": None, "clip": "a"},
+        {"start": 2.0, "end": 32.0, "text": None, "filling": "room", "clip": None},
     ]
-    assert segment_times(Output("x", segments), [5.0, 12.0], "english") == {
-        "words": 2,
-        "covered_seconds": 3.5,
-        "onset_error": 0.5,
+    clips = [
+        CLIP
+        | {"id": f"{style}/0", "kind": "recording", "dataset": "recordings", "group": style, "seconds": 32.0}
+        | {"text": "yes", "condition": style, "extra": {"parts": parts}}
+        for style in ("pauses", "babble")
+    ]
+    said = {"start": 0.1, "end": 1.8, "text": " Yes.", "tokens": []}
+    false = {"start": 10.0, "end": 12.0, "text": " Thank you.", "tokens": []}
+    found = {
+        "stock": {"pauses/0": Output("x", [said, false], cpu=16.0), "babble/0": Output("x", [said], cpu=8.0)}
     }
-    assert segment_times(Output("", []), [5.0, 12.0], "english") == {
-        "words": 0,
-        "covered_seconds": 0.0,
-        "onset_error": None,
-    }
+    tables = summarise(clips, found, {"stock": "stock"})["recording"]
+    assert set(tables) == {"all recordings", "pauses", "babble"}
+    assert [tables[name]["stock"]["pause_words"]["value"] for name in tables] == [2.0, 4.0, 0.0]
+    assert tables["all recordings"]["stock"]["rtf"]["value"] == 24 / 64

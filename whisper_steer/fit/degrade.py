@@ -1,4 +1,4 @@
-"""Speech as it is heard in the world: in noise, quietly, in a room, over the phone, fast, slowly."""
+"""Speech as it is heard in the world: in noise, quietly, through a narrow band in a room, over a telephone, sped up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from scipy import signal
 from whisper.audio import SAMPLE_RATE
 
 from whisper_steer.data.clips import Clip
-from whisper_steer.data.labels import FRAME_SAMPLES, SPEECH
+from whisper_steer.fit.labels import FRAME_SAMPLES, SPEECH
 
 CONDITIONS = {"as recorded": 0.30, "noise": 0.45, "quiet": 0.15, "band": 0.10}
 """shares of the speech for fitting"""
+PHONE_RATE = 8000
+PHONE_BAND = (300.0, 3400.0)
+"""Hz"""
+MU = 255
+"""of the telephone's mu-law, 8 bits"""
 
 
 def draw_condition(rng: np.random.Generator) -> str:
@@ -60,19 +65,21 @@ def band_limit(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return signal.fftconvolve(signal.sosfilt(sections, audio), room)[: len(audio)].astype(np.float32)
 
 
-def phone_band(audio: np.ndarray) -> np.ndarray:
-    """What a telephone leaves of it: 8 kHz, 300 to 3400 Hz, 8 bits of mu-law (ITU-T G.711)."""
-    narrow = np.clip(soxr.resample(audio, SAMPLE_RATE, SAMPLE_RATE / 2), -1, 1)
-    companded = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
-    heard = np.sign(companded) * (256 ** np.abs(companded) - 1) / 255
-    sections = signal.butter(4, [300, 3400], "bandpass", fs=SAMPLE_RATE // 2, output="sos")
-    wide = soxr.resample(signal.sosfilt(sections, heard), SAMPLE_RATE / 2, SAMPLE_RATE)[: len(audio)]
-    return np.pad(wide, (0, len(audio) - len(wide))).astype(np.float32)
+def phone_band(samples: np.ndarray) -> np.ndarray:
+    """Samples (n,) as a telephone carries them: 8 kHz, 300 to 3400 Hz, mu-law of 8 bits; (n,) at 16 kHz again."""
+    narrow = soxr.resample(samples, SAMPLE_RATE, PHONE_RATE)
+    sections = signal.butter(4, PHONE_BAND, "bandpass", fs=PHONE_RATE, output="sos")
+    narrow = np.clip(signal.sosfilt(sections, narrow), -1, 1)
+    coded = np.round((np.sign(narrow) * np.log1p(MU * np.abs(narrow)) / np.log1p(MU) + 1) / 2 * MU)
+    level = 2 * coded / MU - 1
+    carried = np.sign(level) * np.expm1(np.abs(level) * np.log1p(MU)) / MU
+    wide = soxr.resample(carried, PHONE_RATE, SAMPLE_RATE)[: len(samples)]
+    return np.pad(wide, (0, len(samples) - len(wide))).astype(np.float32)
 
 
-def at_speed(audio: np.ndarray, factor: float) -> np.ndarray:
-    """Played so many times as fast; pitch goes with it."""
-    return np.asarray(soxr.resample(audio, SAMPLE_RATE * factor, SAMPLE_RATE), np.float32)
+def at_speed(samples: np.ndarray, factor: float) -> np.ndarray:
+    """Samples (n,) played ``factor`` times as fast, pitch and all: (n / factor,)."""
+    return np.asarray(soxr.resample(samples, SAMPLE_RATE * factor, SAMPLE_RATE), np.float32)
 
 
 def looped(samples: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
