@@ -19,13 +19,13 @@ from tqdm import tqdm
 from whisper.audio import N_SAMPLES
 
 from whisper_steer.data.clips import Audio, Clip
+from whisper_steer.data.labels import spoken_frames
 from whisper_steer.data.own import manifest as from_manifest
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import AudioError, DataError, UsageError
 from whisper_steer.files.disk import write_whole
 from whisper_steer.fit.degrade import mix
-from whisper_steer.data.labels import spoken_frames
 from whisper_steer.models.load import load_model
 from whisper_steer.steer.steering import Steering, steering_for
 

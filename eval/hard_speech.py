@@ -1,7 +1,7 @@
 """Speech that detectors lose: very quiet, late in a recording, over a telephone, off zero, slow and fast.
 
 A detector has lost an utterance where it hears half of its spoken frames or fewer. Those are the frames that Silero
-finds in the clean clip (`whisper_steer.fit.labels.spoken_frames`), moved to where they lie in the changed one.
+finds in the clean clip (`whisper_steer.data.labels.spoken_frames`), moved to where they lie in the changed one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from whisper_steer.data.clips import Audio
+from whisper_steer.data.labels import FRAME_SAMPLES
 from whisper_steer.fit.degrade import at_speed, phone_band
-from whisper_steer.fit.labels import FRAME_SAMPLES
 
 SAMPLE_RATE = 16000
 FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whisper_steer.encoders.record import Activations
 from whisper_steer.data.labels import NONSPEECH, SPEECH
+from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.scoring import latent_scores
 from whisper_steer.fit.selection import build_edits, edit_latents
 from whisper_steer.sae.model import SAE, SAEConfig

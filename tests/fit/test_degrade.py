@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from whisper_steer.fit.degrade import at_speed, band_limit, mix, phone_band
 from whisper_steer.data.labels import NONSPEECH, SPEECH
+from whisper_steer.fit.degrade import at_speed, band_limit, mix, phone_band
 
 
 def test_mix_has_the_snr_it_says(rng: np.random.Generator) -> None:

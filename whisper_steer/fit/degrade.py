@@ -8,7 +8,7 @@ from scipy import signal
 from whisper.audio import SAMPLE_RATE
 
 from whisper_steer.data.clips import Clip
-from whisper_steer.fit.labels import FRAME_SAMPLES, SPEECH
+from whisper_steer.data.labels import FRAME_SAMPLES, SPEECH
 
 CONDITIONS = {"as recorded": 0.30, "noise": 0.45, "quiet": 0.15, "band": 0.10}
 """shares of the speech for fitting"""
