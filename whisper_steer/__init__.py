@@ -25,21 +25,20 @@ if TYPE_CHECKING:
     from whisper_steer.models.checkpoints import available_models
     from whisper_steer.models.load import load_model
     from whisper_steer.runtimes.openai import transcribe
-    from whisper_steer.runtimes.transformers import attach
+    from whisper_steer.runtimes.transformers import wrap
     from whisper_steer.steer.artifact import Artifact
-    from whisper_steer.steer.steering import Decision, Steering
+    from whisper_steer.steer.steering import Steering
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Artifact": "whisper_steer.steer.artifact",
-    "Decision": "whisper_steer.steer.steering",
     "Steering": "whisper_steer.steer.steering",
-    "attach": "whisper_steer.runtimes.transformers",
     "available_models": "whisper_steer.models.checkpoints",
     "load_audio": "whisper_steer.audio.load",
     "load_model": "whisper_steer.models.load",
     "transcribe": "whisper_steer.runtimes.openai",
+    "wrap": "whisper_steer.runtimes.transformers",
     **dict.fromkeys(
         [
             "DecodingOptions",
@@ -57,13 +56,11 @@ _HOME = {
 
 __all__ = [
     "Artifact",
-    "Decision",
     "DecodingOptions",
     "DecodingResult",
     "ModelDimensions",
     "Steering",
     "Whisper",
-    "attach",
     "available_models",
     "decode",
     "detect_language",
@@ -72,6 +69,7 @@ __all__ = [
     "log_mel_spectrogram",
     "pad_or_trim",
     "transcribe",
+    "wrap",
 ]
 
 

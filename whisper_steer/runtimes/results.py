@@ -61,6 +61,17 @@ def to_decode(steering: Steering, hearing: Hearing, clips: Clips) -> Clips:
     ]
 
 
+def pieces(steering: Steering, hearing: Hearing, clips: Clips, longest: float) -> Clips:
+    """`to_decode` in pieces of at most ``longest`` seconds; speech is cut where it is weakest."""
+    if steering.mode == "skip":
+        return hearing.chunks(longest, clips) if clips else []
+    return [
+        (at, min(end, at + longest))
+        for start, end in to_decode(steering, hearing, clips)
+        for at in np.arange(start, end, longest).tolist()
+    ]
+
+
 def first_speech(audio: np.ndarray | Tensor, clips: Clips) -> np.ndarray | Tensor:
     """The first 30 s of speech, without the pauses: what the language is detected on."""
     parts, room = [], N_SAMPLES
