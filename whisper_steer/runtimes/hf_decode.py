@@ -38,7 +38,9 @@ def bounded(generate: Callable[..., Any], features: Tensor, mask: Tensor, **opti
     if isinstance(options.get("language"), (list, tuple)):
         options["language"] = [*options["language"], options["language"][-1]]
     found = generate(features, attention_mask=mask, **{**options, "return_timestamps": True})
-    return {k: v[:-1] for k, v in found.items()} if isinstance(found, dict) else found[:-1]
+    if isinstance(found, Tensor):
+        return found[:-1].long()  # the empty row made floats of them
+    return {**{k: v[:-1] for k, v in found.items()}, "sequences": found["sequences"][:-1].long()}
 
 
 def decode(
@@ -57,6 +59,8 @@ def decode(
     parts at a time. timed: with timestamps; without them a part has at most 3000 frames. language: of each row.
     """
     found: list[Segments] = [[] for _ in rows]
+    places = [(row, start, min(end, rows[row].shape[1])) for row, start, end in places]
+    places = [(row, start, end) for row, start, end in places if start < end]
     for i in range(0, len(places), batch):
         chosen = places[i : i + batch]
         longest = max(N_FRAMES, *(end - start for _, start, end in chosen))

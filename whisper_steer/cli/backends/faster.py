@@ -47,8 +47,6 @@ class Faster:
             for name in ("words", "steering"):
                 if fields[name] is None:
                     del fields[name]
-            if segment.steering is not None:
-                fields["steering"] = segment.steering.fields()
             segments.append(fields)
             say(fields, verbose)
         return result_of(segments, info.language, info.steering)
