@@ -111,7 +111,7 @@ def features(recordings: list[np.ndarray], **options: Any) -> Any:
 
 
 def words(text: str) -> list[str]:
-    return re.findall(r"[a-z]+", text.lower())
+    return re.findall(r"[a-z]+", text.lower().replace("9", "nine"))
 
 
 def text_of(tokens: torch.Tensor) -> list[str]:
