@@ -67,7 +67,7 @@ class Hearing:
         A longer one is cut where the evidence is weakest, in the second half of the piece that is cut off.
         """
         pieces = []
-        for start, end in self.within(clips or [(0.0, self.seconds)]):
+        for start, end in self.within([(0.0, self.seconds)] if clips is None else clips):
             while end - start > longest:
                 first, last = (round(t / STEP_SECONDS) for t in (start + longest / 2, start + longest))
                 cut = (first + int(np.argmin(self.evidence[first:last]))) * STEP_SECONDS

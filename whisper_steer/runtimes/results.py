@@ -64,7 +64,7 @@ def to_decode(steering: Steering, hearing: Hearing, clips: Clips) -> Clips:
 def pieces(steering: Steering, hearing: Hearing, clips: Clips, longest: float) -> Clips:
     """`to_decode` in pieces of at most ``longest`` seconds; speech is cut where it is weakest."""
     if steering.mode == "skip":
-        return hearing.chunks(longest, clips) if clips else []
+        return hearing.chunks(longest, clips)
     return [
         (at, min(end, at + longest))
         for start, end in to_decode(steering, hearing, clips)
