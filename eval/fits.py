@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.splits import order_key, stratified
-from whisper_steer.encoders.record import log_mel
 from whisper_steer.errors import DataError, WhisperSteerError
 from whisper_steer.files.disk import write_whole
 from whisper_steer.gate.conformal import choose_threshold, loss_curve, smallest_promise
@@ -99,7 +99,7 @@ class Bank:
             audio = clip.samples()
         except WhisperSteerError:
             return None
-        return log_mel(audio, self.session.model.dims.n_mels)
+        return window_mel(audio, self.session.model.dims.n_mels)
 
     def learned(self, system: Learns) -> dict[str, Any]:
         """The state of a system that another builds on; fitted once."""

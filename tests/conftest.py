@@ -15,11 +15,19 @@ import soundfile
 import torch
 import whisper
 from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact
+from sklearn.linear_model import LogisticRegression
+from whisper.audio import N_SAMPLES
 from whisper.model import ModelDimensions, Whisper
 
+from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.pack import load_speech
+from whisper_steer.encoders.prefix import Prefix
+from whisper_steer.gate.kinds import Linear, steps_of
 from whisper_steer.models.load import load_model
 from whisper_steer.models.weights import folder_of
+from whisper_steer.sae.model import normalise
+from whisper_steer.sounds import GENERATORS, generate
+from whisper_steer.steer.steering import Steering
 
 TINY = ModelDimensions(
     n_mels=80,
@@ -83,8 +91,32 @@ def tiny_en(tiny_en_folder: Path) -> Whisper:
 @pytest.fixture(scope="session")
 def spoken() -> np.ndarray:
     """Half a minute of synthesised English sentences, from the calibration pack: (n,) float32 at 16 kHz."""
-    clips = [c.samples for c in load_speech("choose") if c.language == "en" and len(c.samples) > 48000]
+    clips = [c.samples() for c in load_speech("choose") if c.language == "en" and c.seconds > 3]
     return np.concatenate([np.pad(clip, (0, 8000)) for clip in clips[:8]])[: 29 * 16000]
+
+
+@pytest.fixture(scope="session")
+def tiny_en_steering(tiny_en: Whisper) -> Steering:
+    """Steering for the genuine tiny.en that tells the pack's voices from its noises, fitted on the spot."""
+    clips = [c.samples() for c in load_speech("fit") if c.language == "en"]
+    speech = np.concatenate(clips)[: 2 * N_SAMPLES]
+    sounds = sorted(GENERATORS)
+    noise = np.concatenate([generate(name, 1.0, 0) for name in sounds])[: 2 * N_SAMPLES]
+    noise = np.pad(noise, (0, 2 * N_SAMPLES - len(noise)))
+    prefix = Prefix(tiny_en.encoder, "blocks.2")
+    steps = {
+        name: torch.cat([steps_of(prefix(window_mel(part)[None]))[0] for part in np.split(samples, 2)])
+        for name, samples in {"noise": noise, "speech": speech}.items()
+    }
+    mean = torch.cat(list(steps.values())).mean(dim=0)
+    features = normalise(torch.cat([steps["noise"], steps["speech"]]), mean)[0].numpy()
+    spoken = np.repeat([0, 1], [len(steps["noise"]), len(steps["speech"])])
+    fitted = LogisticRegression(C=100.0, max_iter=200).fit(features, spoken)
+    artifact = make_artifact(tiny_en.encoder, threshold=1.0, hook_point="blocks.2")
+    artifact.gate = Linear(
+        mean, torch.from_numpy(fitted.coef_[0]).float(), torch.tensor(float(fitted.intercept_[0]))
+    )
+    return Steering(artifact)
 
 
 @pytest.fixture(scope="session")

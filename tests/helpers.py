@@ -37,8 +37,9 @@ def random_sae(n_state: int = 32, expansion: int = 4, seed: int = 0) -> SAE:
 
 
 def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "blocks.1") -> Artifact:
-    """An artifact for an encoder of width 32 whose gate's threshold is known. Its weights are random."""
-    sae = random_sae()
+    """An artifact whose gate's threshold is known. Its weights are random."""
+    n_state = encoder.ln_post.weight.shape[0]  # type: ignore[union-attr, index]
+    sae = random_sae(n_state)
     indices = torch.tensor([1, 5, 9, 40])
     generator = torch.Generator().manual_seed(1)
     n = len(indices)
@@ -47,7 +48,7 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
         sign=torch.tensor([1.0, -1.0, 1.0, -1.0]),
         clamp_value=torch.tensor([0.5, 0.0, 0.3, 0.0]),
         typical=torch.rand(n, generator=generator),
-        mean_difference=torch.randn(32, generator=generator),
+        mean_difference=torch.randn(n_state, generator=generator),
     )
     return Artifact(
         name="by-hand",
@@ -66,7 +67,13 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
         ),
         strengths=dict.fromkeys(METHODS, 1.5),
         info={
-            "sae": {"k": 4, "n_latents": 128, "explained_variance": 0.5, "mean_active": 4.0, "dead": 0.0},
+            "sae": {
+                "k": 4,
+                "n_latents": 4 * n_state,
+                "explained_variance": 0.5,
+                "mean_active": 4.0,
+                "dead": 0.0,
+            },
             "latents": [{"latent": int(i), "frame_auroc": 0.9, "effect": 0.1} for i in indices],
             "selected_by": "hand",
             "plan": {"training": {"steps": 3, "batch": 256}},

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from whisper_steer.models.checkpoints import available_models
     from whisper_steer.models.load import load_model
     from whisper_steer.runtimes.openai import listen, transcribe
-    from whisper_steer.runtimes.transformers import attach
+    from whisper_steer.runtimes.transformers import wrap
     from whisper_steer.steer.artifact import Artifact
     from whisper_steer.steer.steering import Steering
 
@@ -38,12 +38,12 @@ _HOME = {
     "Hearing": "whisper_steer.gate.hearing",
     "Span": "whisper_steer.gate.spans",
     "Steering": "whisper_steer.steer.steering",
-    "attach": "whisper_steer.runtimes.transformers",
     "available_models": "whisper_steer.models.checkpoints",
     "listen": "whisper_steer.runtimes.openai",
     "load_audio": "whisper_steer.audio.load",
     "load_model": "whisper_steer.models.load",
     "transcribe": "whisper_steer.runtimes.openai",
+    "wrap": "whisper_steer.runtimes.transformers",
     **dict.fromkeys(
         [
             "DecodingOptions",
@@ -68,7 +68,6 @@ __all__ = [
     "Span",
     "Steering",
     "Whisper",
-    "attach",
     "available_models",
     "decode",
     "detect_language",
@@ -78,6 +77,7 @@ __all__ = [
     "log_mel_spectrogram",
     "pad_or_trim",
     "transcribe",
+    "wrap",
 ]
 
 

@@ -1,4 +1,4 @@
-"""One recording, one artifact, three runtimes: the same gate decisions and the same text, or the artifact is no use."""
+"""One recording, one artifact, three runtimes: the same spans and the same text, or the artifact is no use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from conftest import TINY
 from helpers import make_artifact
 from whisper.model import Whisper
 
+from whisper_steer.audio.load import load_audio
+from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.cli import main
-from whisper_steer.cli.backends.transformers import place_in_window
-from whisper_steer.gate.kinds import Gate
+from whisper_steer.encoders.prefix import Prefix
+from whisper_steer.gate.kinds import Linear, steps_of
 from whisper_steer.models.load import load_model
-from whisper_steer.runtimes.openai import transcribe
-from whisper_steer.steer.steering import Steering
+from whisper_steer.sae.model import normalise
 
 pytest.importorskip("transformers")
 
@@ -64,17 +65,17 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def artifact(long_path: Path, recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its gate takes the louder evidence of the two windows for speech, and nearly all of that window's frames."""
-    model = load_model(long_path, "cpu")
-    made = make_artifact(model.encoder, threshold=-1e9, hook_point="ln_post")
-    weight = torch.randn(32, generator=torch.Generator().manual_seed(2))
-    made.gate = Gate(weight, torch.tensor(0.0), torch.zeros(32))
-    options: dict[str, Any] = {"temperature": 0.0, "fp16": False, "sample_len": 1, "without_timestamps": True}
-    windows = transcribe(model, recording, steering=Steering(made), **options)["steering"]["windows"]
-    low, high = sorted(window["evidence"] for window in windows)
-    assert high - low > 0.05
-    made.speech_scores = torch.full((400,), low + 0.02)
-    made.nonspeech_scores = made.speech_scores.clone()
+    """Its gate takes the noise for speech."""
+    encoder = load_model(long_path, "cpu").encoder
+    made = make_artifact(encoder, threshold=0.0, hook_point="ln_post")
+    prefix = Prefix(encoder, "ln_post")
+    audio = np.split(load_audio(recording), 2)
+    noise, tone = (
+        normalise(steps_of(prefix(window_mel(half)[None]))[0], torch.zeros(32))[0].mean(dim=0)
+        for half in audio
+    )
+    weight = noise - tone
+    made.gate = Linear(torch.zeros(32), weight, -(noise + tone) @ weight / 2)
     return made.save(tmp_path_factory.mktemp("artifacts") / "by-hand")
 
 
@@ -88,32 +89,39 @@ def written(out: Path) -> dict[str, Any]:
     return json.loads((out / "mixed.json").read_text(encoding="utf-8"))
 
 
-def test_three_backends_agree(long_path: Path, artifact: Path, recording: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clips", [(), ("--clip_timestamps", "10,20,25,50")])
+def test_three_backends_agree(
+    long_path: Path, artifact: Path, recording: Path, tmp_path: Path, clips: tuple[str, ...]
+) -> None:
     results = {}
     for backend in BACKENDS:
         extra = [] if backend == "openai" else ["--compute_type", "float32"]
-        code, output = run(
-            recording,
-            tmp_path / backend,
-            "--model",
-            long_path,
-            "--steering",
-            artifact,
-            "--backend",
-            backend,
-            *extra,
-        )
+        options = ["--model", long_path, "--steering", artifact, "--backend", backend, *extra, *clips]
+        code, output = run(recording, tmp_path / backend, *options)
         assert code == 0, output
         results[backend] = written(tmp_path / backend)
     stock = results["openai"]
-    for each in results.values():
-        assert {w["action"] for w in each["steering"]["windows"]} == {"untouched", "skipped"}
-    evidence = {name: [w["evidence"] for w in each["steering"]["windows"]] for name, each in results.items()}
+    (span,) = stock["steering"]["spans"]
+    assert span["start"] == 0.0 and span["end"] == pytest.approx(30.5, abs=1.0)
     for name in ("faster", "transformers"):
-        assert evidence[name][0] == pytest.approx(evidence["openai"][0], abs=2e-3)
+        (found,) = results[name]["steering"]["spans"]
+        assert found == pytest.approx(span, abs=2e-3)
         assert results[name]["text"] == stock["text"] != ""
-        assert results[name]["segments"][0]["start"] == pytest.approx(stock["segments"][0]["start"], abs=0.02)
-        assert results[name]["segments"][0]["steering"]["action"] == "untouched"
+        for ours, theirs in zip(results[name]["segments"], stock["segments"], strict=True):
+            assert ours["start"] == pytest.approx(theirs["start"], abs=0.021)
+            assert ours["steering"].keys() == theirs["steering"].keys() == {"evidence"}
+
+
+@pytest.mark.parametrize("seconds", [0.005, 75.0])
+def test_silence_is_an_empty_result(long_path: Path, artifact: Path, tmp_path: Path, seconds: float) -> None:
+    """Also where it is too short for a frame."""
+    quiet = tmp_path / "mixed.wav"
+    soundfile.write(quiet, np.zeros(round(seconds * 16000)), 16000)
+    options = ["--model", long_path, "--steering", artifact, "--backend", "transformers"]
+    code, output = run(quiet, tmp_path / "out", *options)
+    assert code == 0, output
+    found = written(tmp_path / "out")
+    assert (found["text"], found["segments"]) == ("", [])
 
 
 @pytest.mark.parametrize("vad", ["True", "False"])
@@ -123,11 +131,8 @@ def test_batched_with_and_without_silero(
     options = ["--backend", "faster", "--batched", "True", "--vad_filter", vad, "--batch_size", 4]
     code, output = run(recording, tmp_path, "--model", long_path, "--steering", artifact, *options)
     assert code == 0, output
-    windows = written(tmp_path)["steering"]["windows"]
-    if vad == "False":  # two windows of 30 s, of which one is spoken
-        assert sorted(window["action"] for window in windows) == ["skipped", "untouched"]
-    else:  # Silero hears no speech at all
-        assert windows == []
+    assert len(written(tmp_path)["steering"]["spans"]) == 1
+    assert bool(written(tmp_path)["text"]) == (vad == "False")  # Silero hears no speech at all
 
 
 def test_options_that_a_runtime_lacks_are_refused(long_path: Path, recording: Path, tmp_path: Path) -> None:
@@ -163,12 +168,3 @@ def test_a_missing_package_is_named(
         1,
         "Error: this needs the package transformers: pip install 'whisper-steer[transformers]'",
     )
-
-
-def test_a_segment_is_placed_as_openai_whisper_places_it() -> None:
-    """Closed by a timestamp, cut off, and one that starts with its window whatever its first timestamp says."""
-    first = 50363
-    assert place_in_window([first + 50, 7, first + 150], 2.0, first) == pytest.approx((1.0, 3.0))
-    assert place_in_window([first + 50, 7], 2.0, first) == pytest.approx((1.0, 3.0))
-    assert place_in_window([first + 50, 7, first + 150], 3.0, first) == pytest.approx((0.0, 3.0))
-    assert place_in_window([7], 4.0, first) == (0.0, 4.0)

@@ -69,15 +69,21 @@ def share(weights: Mapping[str, Tensor], n_head: int, n_blocks: int | None = Non
     """An encoder of openai-whisper over weights under its names that another runtime holds, without copying them.
 
     ``weights`` has ``positional_embedding`` as well. ``n_blocks``: the first so many only. The other's `nn.Parameter`
-    stay what they are: where they move to another device, these have moved.
+    stay what they are: where they move to another device, these have moved. The weights may be of any float type:
+    openai-whisper's own `LayerNorm`, which takes float32 only, gives way to PyTorch's, of the same numbers.
     """
     n_state, n_mels, _ = weights["conv1.weight"].shape
     present = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
     n_blocks = present if n_blocks is None else n_blocks
     with torch.device("meta"):
         encoder = AudioEncoder(n_mels, len(weights["positional_embedding"]), n_state, n_head, 0)
+        encoder.ln_post = nn.LayerNorm(n_state)
         encoder.blocks = nn.ModuleList(ResidualAttentionBlock(n_state, n_head) for _ in range(n_blocks))
     for i, block in enumerate(encoder.blocks):
+        block.attn_ln, block.mlp_ln = (
+            nn.LayerNorm(n_state, device="meta"),
+            nn.LayerNorm(n_state, device="meta"),
+        )
         widths = weights[f"blocks.{i}.mlp.0.weight"].shape[0]
         if widths != block.mlp[0].out_features:
             block.mlp = nn.Sequential(nn.Linear(n_state, widths), nn.GELU(), nn.Linear(widths, n_state))

@@ -7,14 +7,14 @@ how loud another part is, and a recording of any length is listened to in the me
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
-from whisper.audio import N_SAMPLES, SAMPLE_RATE
+from whisper.audio import HOP_LENGTH, N_FRAMES, N_SAMPLES, SAMPLE_RATE
 
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.encoders.prefix import Prefix
@@ -67,7 +67,7 @@ class Hearing:
         A longer one is cut where the evidence is weakest, in the second half of the piece that is cut off.
         """
         pieces = []
-        for start, end in self.within(clips or [(0.0, self.seconds)]):
+        for start, end in self.within([(0.0, self.seconds)] if clips is None else clips):
             while end - start > longest:
                 first, last = (round(t / STEP_SECONDS) for t in (start + longest / 2, start + longest))
                 cut = (first + int(np.argmin(self.evidence[first:last]))) * STEP_SECONDS
@@ -89,7 +89,32 @@ def listen(
     A window with a step whose evidence is not finite, as from activations that overflowed, cannot be judged: all of it
     counts as speech.
     """
-    n = len(audio)
+
+    def window(start: int) -> Tensor:
+        return window_mel(torch.as_tensor(audio[start : start + N_SAMPLES]), prefix.n_mels)
+
+    return _stitched(prefix, gate, len(audio), window, threshold, batch)
+
+
+def listen_to_mel(
+    prefix: Prefix, gate: Gate, mel: Tensor, threshold: float, batch: int | None = None
+) -> Hearing:
+    """`listen` to the log-mel (mels, frames) of a recording, a frame every 10 ms, where there are no samples.
+
+    Its scale is that of the loudest place in the recording, not in each window: quiet parts may be judged otherwise.
+    """
+
+    def window(start: int) -> Tensor:
+        part = mel[:, start // HOP_LENGTH : start // HOP_LENGTH + N_FRAMES]
+        return torch.nn.functional.pad(part, (0, N_FRAMES - part.shape[1]))
+
+    return _stitched(prefix, gate, mel.shape[1] * HOP_LENGTH, window, threshold, batch)
+
+
+def _stitched(
+    prefix: Prefix, gate: Gate, n: int, window: Callable[[int], Tensor], threshold: float, batch: int | None
+) -> Hearing:
+    """``window``: the log-mel (mels, 3000) of the window that begins at a sample of n."""
     steps = -(-n // STEP_SAMPLES)
     evidence = np.full(steps, -np.inf, np.float32)
     size = batch or (1 if prefix.device.type == "cpu" else BATCH_ON_GPU)
@@ -97,9 +122,7 @@ def listen(
     gate = gate.to(prefix.device)
     for i in range(0, len(starts), size):
         chosen = starts[i : i + size]
-        mels = torch.stack(
-            [window_mel(torch.as_tensor(audio[s : s + N_SAMPLES]), prefix.n_mels) for s in chosen]
-        )
+        mels = torch.stack([window(start) for start in chosen])
         for start, found in zip(chosen, _judged(prefix, gate, mels), strict=True):
             place = start // STEP_SAMPLES
             skipped = 0 if start == 0 else OVERLAP // 2 // STEP_SAMPLES

@@ -78,12 +78,12 @@ def cut(clips: Clips, longest: float) -> Clips:
 
 
 def joined(
-    samples: np.ndarray, pieces: Clips, longest: float
+    samples: np.ndarray, speech: Clips, longest: float
 ) -> tuple[np.ndarray, list[dict[str, float]], list[dict[str, int]]]:
     """Pieces of speech one behind the other: their samples, the windows of at most ``longest`` seconds that they make
     there, and where in the recording each piece was, in samples."""
     windows: list[dict[str, float]] = []
-    chunks = [{"start": round(a * SAMPLE_RATE), "end": round(b * SAMPLE_RATE)} for a, b in pieces]
+    chunks = [{"start": round(a * SAMPLE_RATE), "end": round(b * SAMPLE_RATE)} for a, b in speech]
     at = 0.0
     for chunk in chunks:
         seconds = (chunk["end"] - chunk["start"]) / SAMPLE_RATE
@@ -93,6 +93,13 @@ def joined(
             windows.append({"start": at, "end": at + seconds})
         at += seconds
     return np.concatenate([samples[c["start"] : c["end"]] for c in chunks]), windows, chunks
+
+
+def pieces(steering: Steering, hearing: Hearing, clips: Clips, longest: float) -> Clips:
+    """`to_decode` in pieces of at most ``longest`` seconds; speech is cut where it is weakest."""
+    if steering.mode == "skip":
+        return hearing.chunks(longest, clips)
+    return cut(to_decode(steering, hearing, clips), longest)
 
 
 def first_speech(audio: np.ndarray | Tensor, clips: Clips) -> np.ndarray | Tensor:

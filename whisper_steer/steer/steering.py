@@ -20,7 +20,7 @@ from whisper_steer.encoders.hooks import hooked
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.gate.conformal import choose_threshold
-from whisper_steer.gate.hearing import Hearing, listen
+from whisper_steer.gate.hearing import Hearing, listen, listen_to_mel
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.find import find, resolve
 from whisper_steer.steer.methods import get_method
@@ -84,6 +84,10 @@ class Steering:
     def listen(self, prefix: Prefix, audio: np.ndarray | Tensor) -> Hearing:
         """Where somebody speaks in samples (n,) float32 at 16 kHz."""
         return listen(prefix, self.artifact.gate, audio, self.threshold)
+
+    def listen_to_mel(self, prefix: Prefix, mel: Tensor) -> Hearing:
+        """Where somebody speaks in a recording of which there is only its log-mel (mels, frames)."""
+        return listen_to_mel(prefix, self.artifact.gate, mel, self.threshold)
 
     def edit(self, hidden: Tensor) -> Tensor:
         """Activations (batch, frames, state) at the hook point -> all of them edited, in their dtype."""

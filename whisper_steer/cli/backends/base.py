@@ -49,8 +49,6 @@ NOT_IN = {
 def refuse_missing(backend: str, options: dict[str, Any]) -> None:
     """Raise `UsageError` for an option in use that the runtime does not have."""
     used = [name for name in NOT_IN[backend] if options.get(name)]
-    if backend == "transformers" and str(options.get("clip_timestamps", "0")) != "0":
-        used.append("clip_timestamps")
     if used:
         raise UsageError(f"--{used[0]} is not in {backend}: leave it out, or take --backend openai")
 

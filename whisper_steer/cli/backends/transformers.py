@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-import whisper
-from whisper.audio import CHUNK_LENGTH, TOKENS_PER_SECOND
+from whisper.audio import FRAMES_PER_SECOND, HOP_LENGTH, N_FFT, SAMPLE_RATE
 
 from whisper_steer.audio.load import load_audio
+from whisper_steer.audio.spectrogram import log_mel_spectrogram, window_mel
 from whisper_steer.cli.backends.base import Runtime, language_code, refuse_missing, result_of, say
 from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import hf
-from whisper_steer.formats.tokenizer import (
-    first_timestamp_of,
-    is_multilingual,
-    language_tokens,
-    make_tokenizer,
-)
+from whisper_steer.formats.tokenizer import is_multilingual, make_tokenizer
 from whisper_steer.models.load import load_model
-from whisper_steer.runtimes.segments import unspoken
-from whisper_steer.steer.steering import Decision
+from whisper_steer.runtimes import results
+from whisper_steer.runtimes.hf_decode import Segments, decode, decoding, detected_language
+from whisper_steer.runtimes.transformers import hf_fingerprint, prefix_of
+from whisper_steer.steer.steering import steering_for
 
 
 class Transformers:
@@ -30,8 +27,6 @@ class Transformers:
 
     def __init__(self, model: str, steering: dict[str, Any], runtime: Runtime) -> None:
         transformers = hf.import_transformers()
-        from whisper_steer.runtimes.transformers import attach
-
         if runtime.batched or runtime.vad_filter:
             raise UsageError("--batched and --vad_filter go with --backend faster")
         if runtime.compute_type not in (None, "float32", "float16", "bfloat16"):
@@ -53,93 +48,64 @@ class Transformers:
         self._model = loaded.to(device, getattr(torch, runtime.compute_type or "float32")).eval()
         self._tokenizer = make_tokenizer(loaded.config.vocab_size)
         self.is_multilingual = is_multilingual(loaded.config.vocab_size)
-        self._handle = None
-        if steering.get("steering") is not None and steering.get("mode") != "off":
-            self._handle = attach(self._model, **steering)
+        encoder = self._model.model.encoder
+        self._steering = steering_for(lambda: hf_fingerprint(encoder), **{"steering": None, **steering})
+        self._prefix = None if self._steering is None else prefix_of(encoder, self._steering)
 
     def transcribe(self, audio: str, *, verbose: bool | None, **options: Any) -> dict[str, Any]:
         """Options and result of `whisper_steer.transcribe`; segments lack the decoder's probabilities."""
-        mel = whisper.log_mel_spectrogram(load_audio(audio), n_mels=self._model.config.num_mel_bins)
-        if mel.shape[-1] < whisper.audio.N_FRAMES:
-            mel = whisper.pad_or_trim(mel, whisper.audio.N_FRAMES)
-        mel = mel[None].to(self._model.device, self._model.dtype)
-        language = options.get("language")
-        if self._handle is not None:
-            self._handle.decisions.clear()
-        with torch.no_grad():
-            if self.is_multilingual and language is None:
-                language = self._language(mel)
-            generated = self._model.generate(
-                mel,
-                attention_mask=torch.ones(mel.shape[0], mel.shape[-1], dtype=torch.long, device=mel.device),
-                return_timestamps=True,
-                return_segments=True,
-                **_translated(options, language if self.is_multilingual else None, self._tokenizer),
-            )
-        return self._read(generated["segments"][0], language or "en", verbose)
+        translated = _translated(options, self._tokenizer)
+        samples = load_audio(audio)
+        seconds = len(samples) / SAMPLE_RATE
+        clips = results.clips_of(options.get("clip_timestamps", "0"), seconds)
+        speech, hearing = clips, None
+        if self._steering is not None and self._prefix is not None:
+            hearing = self._steering.listen(self._prefix, samples)
+            speech = hearing.within(clips)
+            if not hearing.whole:
+                clips = results.to_decode(self._steering, hearing, clips)
+        language = language_code(options.get("language"))
+        with (
+            torch.no_grad(),
+            nullcontext() if self._steering is None else decoding(self._model, self._steering),
+        ):
+            if self.is_multilingual and language is None and speech:
+                first = window_mel(results.first_speech(samples, speech), self._model.config.num_mel_bins)
+                language = detected_language(self._model, first)[2:-2]
+            segments = self._read(self._decoded(samples, clips, language, translated), verbose)
+        if hearing is None or self._steering is None:
+            return result_of(segments, language or "en", None)
+        return result_of(
+            results.with_evidence(segments, hearing), language or "en", results.about(self._steering, hearing)
+        )
 
-    def _language(self, mel: torch.Tensor) -> str:
-        token = int(self._model.detect_language(mel)[0])
-        codes = {
-            number: name[2:-2] for name, number in language_tokens(self._model.config.vocab_size).items()
-        }
-        return codes[token]
+    def _decoded(
+        self, samples: Any, clips: results.Clips, language: str | None, options: dict[str, Any]
+    ) -> Segments:
+        n_mels = self._model.config.num_mel_bins
+        mel = log_mel_spectrogram(samples, n_mels, padding=N_FFT)[:, : len(samples) // HOP_LENGTH]
+        places = [
+            (0, round(start * FRAMES_PER_SECOND), round(end * FRAMES_PER_SECOND)) for start, end in clips
+        ]
+        given = [language if self.is_multilingual else None]
+        row = mel.to(self._model.device, self._model.dtype)
+        return decode(self._model, [row], places, 1, timed=True, language=given, **options)[0]
 
-    def _read(self, found: list[dict[str, Any]], language: str, verbose: bool | None) -> dict[str, Any]:
-        first_timestamp = first_timestamp_of(self._model.config.vocab_size)
-        decisions = list(self._handle.decisions) if self._handle is not None else []
-        segments: list[dict[str, Any]] = []
-        windows: list[dict[str, Any]] = []
-        groups = groupby(
-            found, key=lambda piece: id(piece["result"])
-        )  # pieces of one window share its result
-        for number, (_, pieces) in enumerate(groups):
-            written = [self._segment(piece) for piece in pieces]
-            with_text = [segment for segment in written if segment["text"].strip()]
-            fields: dict[str, Any] = {}
-            if decisions:
-                decision = decisions[number]
-                with_text = _spoken(with_text, written[-1]["tokens"], decision, first_timestamp)
-                end = (with_text[-1] if with_text else written[0])["end"]
-                windows.append({"start": written[0]["start"], "end": end, **decision.fields()})
-                fields["steering"] = decision.fields()
-            for segment in with_text:
-                segments.append({"id": len(segments), **segment, **fields})
-                say(segments[-1], verbose)
-        about = None
-        if self._handle is not None:
-            about = {**self._handle.steering.describe(), "windows": windows}
-        return result_of(segments, language, about)
-
-    def _segment(self, piece: dict[str, Any]) -> dict[str, Any]:
+    def _read(self, found: Segments, verbose: bool | None) -> list[dict[str, Any]]:
+        """Segments as openai-whisper has them, without those that hold no text."""
         eot = int(self._model.config.eos_token_id)
-        tokens = [t for t in piece["tokens"].tolist() if t != eot]
-        text = self._tokenizer.decode([t for t in tokens if t < eot])
-        return {"start": float(piece["start"]), "end": float(piece["end"]), "text": text, "tokens": tokens}
+        segments: list[dict[str, Any]] = []
+        for piece in found:
+            tokens = [t for t in piece["tokens"].tolist() if t != eot]
+            text = self._tokenizer.decode([t for t in tokens if t < eot])
+            if text.strip():
+                times = {"start": round(float(piece["start"]), 2), "end": round(float(piece["end"]), 2)}
+                segments.append({"id": len(segments), **times, "text": text, "tokens": tokens})
+                say(segments[-1], verbose)
+        return segments
 
 
-def _spoken(
-    segments: list[dict[str, Any]], last_tokens: list[int], decision: Decision, first_timestamp: int
-) -> list[dict[str, Any]]:
-    """A window's segments without those that are `unspoken`. ``last_tokens`` close the window: two timestamps at their
-    end say that the next one starts there."""
-    places = [place_in_window(s["tokens"], s["end"] - s["start"], first_timestamp) for s in segments]
-    goes_on = len(last_tokens) > 1 and min(last_tokens[-2:]) >= first_timestamp
-    until = (last_tokens[-1] - first_timestamp) / TOKENS_PER_SECOND if goes_on else CHUNK_LENGTH
-    taken = unspoken(places, decision, until)
-    return [segment for segment, gone in zip(segments, taken, strict=True) if not gone]
-
-
-def place_in_window(tokens: list[int], seconds: float, first_timestamp: int) -> tuple[float, float]:
-    """Start and end in its window, in seconds, of a segment that is so long; by the timestamp that closes it."""
-    if not tokens or tokens[-1] < first_timestamp:
-        start = max(0, tokens[0] - first_timestamp) / TOKENS_PER_SECOND if tokens else 0.0
-        return start, start + seconds
-    end = (tokens[-1] - first_timestamp) / TOKENS_PER_SECOND
-    return end - seconds, end
-
-
-def _translated(options: dict[str, Any], language: str | None, tokenizer: Any) -> dict[str, Any]:
+def _translated(options: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
     refuse_missing("transformers", options)
     out: dict[str, Any] = {
         "temperature": options.get("temperature", 0.0),
@@ -150,8 +116,8 @@ def _translated(options: dict[str, Any], language: str | None, tokenizer: Any) -
     }
     if out["logprob_threshold"] is not None:
         out["no_speech_threshold"] = options.get("no_speech_threshold")
-    if language is not None:
-        out |= {"language": language_code(language), "task": options.get("task", "transcribe")}
+    if is_multilingual(tokenizer.get_vocab_size()):
+        out["task"] = options.get("task", "transcribe")
     if prompt := options.get("initial_prompt"):
         previous = tokenizer.token_to_id("<|startofprev|>")
         ids = tokenizer.encode(" " + prompt.strip(), add_special_tokens=False).ids
