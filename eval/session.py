@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import torch
 import whisper
 from torch import Tensor
+from whisper.audio import FRAMES_PER_SECOND
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import Whisper
 
@@ -28,6 +29,7 @@ from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Audio
 from whisper_steer.errors import ArtifactError
 from whisper_steer.fit.scoring import run_from
+from whisper_steer.runtimes.results import end_of_clip, until
 from whisper_steer.steer.artifact import Artifact
 
 from .encodings import Encodings
@@ -83,7 +85,14 @@ class Session:
         """Run openai-whisper's transcribe for a system. ``audio`` (n,) float32 at 16 kHz."""
         self.start()
         merged = {**self.options, **system.options, **options}
-        return self.output(whisper.transcribe(StandIn(self, system), audio, **merged))
+        result = whisper.transcribe(StandIn(self, system), audio, **merged)
+        times = options.get("clip_timestamps", [])
+        clips = list(zip(times[::2], times[1::2], strict=True))
+        for segment in result[
+            "segments"
+        ]:  # as whisper-steer: no time lies behind the clip that it was heard in
+            segment |= until(segment, end_of_clip(segment["seek"] / FRAMES_PER_SECOND, clips))
+        return self.output(result)
 
     def start(self) -> None:
         """Forget the windows and evidence of the clip before."""

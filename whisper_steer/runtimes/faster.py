@@ -11,7 +11,7 @@ whisperX takes such a model too: ``class Steered(WhisperModel, whisperx.asr.Whis
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -21,7 +21,6 @@ from typing import Any
 
 import faster_whisper
 import numpy as np
-from faster_whisper.transcribe import Segment as StockSegment
 from faster_whisper.transcribe import TranscriptionInfo as StockInfo
 from faster_whisper.transcribe import restore_speech_timestamps
 from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
@@ -32,25 +31,14 @@ from whisper_steer.formats.ct2_folder import ct2_folder
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.runtimes import results
 from whisper_steer.runtimes.ct2 import CT2Editor, Source
+from whisper_steer.runtimes.faster_results import (
+    Found,
+    Segment,
+    TranscriptionInfo,
+    described,
+    until_clips_end,
+)
 from whisper_steer.steer.steering import Mode, Steering, steering_for
-
-Found = tuple[Iterator["Segment"], "TranscriptionInfo"]
-
-
-@dataclass
-class Segment(StockSegment):  # type: ignore[misc]
-    """faster-whisper's segment."""
-
-    steering: dict[str, float] | None = None
-    """``evidence``: the strongest in its time, a logit"""
-
-
-@dataclass
-class TranscriptionInfo(StockInfo):  # type: ignore[misc]
-    """faster-whisper's info."""
-
-    steering: dict[str, Any] | None = None
-    """as in the result of `whisper_steer.transcribe`"""
 
 
 class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
@@ -119,7 +107,7 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
 
         if self.steering is None:
             filtering = {"vad_filter": vad_filter, "vad_parameters": vad_parameters}
-            return _described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
+            return described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
         samples = _read(audio)
         hearing = self.steering.listen(self.prefix, samples)
         given = results.clips_of(clip_timestamps, hearing.seconds)
@@ -127,13 +115,14 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
             given = results.common(given, _silero(samples, vad_parameters))
         if hearing.whole and not vad_filter:
             segments, info = stock(samples, clip_timestamps=clip_timestamps)
-            return _described(segments, info, self.steering, hearing)
+            return described(segments, info, self.steering, hearing)
         clips = results.to_decode(self.steering, hearing, given)
         if not clips:
             return _nothing(stock, self.steering, hearing, kwargs)
         language = _detect(self, samples, hearing.within(given), kwargs)
         segments, info = stock(samples, clip_timestamps=results.flat(clips), **language.options)
-        return _described(segments, language.write(info, clips), self.steering, hearing)
+        segments = until_clips_end(segments, clips)
+        return described(segments, language.write(info, clips), self.steering, hearing)
 
 
 class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type: ignore[misc]
@@ -162,7 +151,7 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         steering: Steering | None = self.model.steering
         if steering is None:
             filtering = {"vad_filter": vad_filter is not False, "vad_parameters": vad_parameters}
-            return _described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
+            return described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
         samples = _read(audio)
         hearing = steering.listen(self.model.prefix, samples)
         given = [(clip["start"], clip["end"]) for clip in clip_timestamps or []] or [(0.0, hearing.seconds)]
@@ -181,9 +170,10 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
             clips = hearing.chunks(longest, clips)
             joined, windows, chunks = results.joined(samples, clips, longest)
             segments, info = stock(joined, clip_timestamps=windows, vad_filter=False, **language.options)
+            segments = until_clips_end(segments, [(w["start"], w["end"]) for w in windows])
             segments = restore_speech_timestamps(segments, chunks, SAMPLE_RATE)
         info = replace(language.write(info, clips), duration=hearing.seconds)
-        return _described(segments, info, steering, hearing)
+        return described(segments, info, steering, hearing)
 
 
 @dataclass
@@ -224,20 +214,7 @@ def _nothing(
     second = np.zeros(SAMPLE_RATE, np.float32)
     _, info = stock(second, language=options.get("language") or "en", **changes)
     info = replace(info, duration=hearing.seconds, duration_after_vad=0.0)
-    return _described(iter(()), info, steering, hearing)
-
-
-def _described(
-    segments: Iterable[StockSegment],
-    info: StockInfo,
-    steering: Steering | None = None,
-    hearing: Hearing | None = None,
-) -> Found:
-    """Segments and info with the fields of steering."""
-    if steering is None or hearing is None:
-        return (Segment(**vars(s)) for s in segments), TranscriptionInfo(**vars(info))
-    steered = (Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments)
-    return steered, TranscriptionInfo(**vars(info), steering=results.about(steering, hearing))
+    return described(iter(()), info, steering, hearing)
 
 
 def _silero(samples: np.ndarray, parameters: Any) -> results.Clips:
@@ -246,3 +223,6 @@ def _silero(samples: np.ndarray, parameters: Any) -> results.Clips:
     options = VadOptions(**parameters) if isinstance(parameters, dict) else parameters
     found = get_speech_timestamps(samples, options)
     return [(chunk["start"] / SAMPLE_RATE, chunk["end"] / SAMPLE_RATE) for chunk in found]
+
+
+__all__ = ["BatchedInferencePipeline", "Segment", "TranscriptionInfo", "WhisperModel"]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import whisper
 from torch import Tensor
+from whisper.audio import FRAMES_PER_SECOND
 from whisper.model import Whisper
 from whisper.tokenizer import LANGUAGES
 
@@ -120,7 +121,12 @@ def _decode(
         options = {**options, "language": _language(model, results.first_speech(samples, speech), options)}
     editing = steering.editing(model.encoder) if steering.mode == "steer" else nullcontext()
     with editing:
-        return dict(stock_loop(model, samples, **{**options, "clip_timestamps": results.flat(clips)}))
+        found = dict(stock_loop(model, samples, **{**options, "clip_timestamps": results.flat(clips)}))
+    found["segments"] = [
+        results.until(segment, results.end_of_clip(segment["seek"] / FRAMES_PER_SECOND, clips))
+        for segment in found["segments"]
+    ]
+    return found
 
 
 def _language(model: Whisper, speech: Any, options: dict[str, Any]) -> str:

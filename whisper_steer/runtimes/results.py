@@ -115,6 +115,14 @@ def first_speech(audio: np.ndarray | Tensor, clips: Clips) -> np.ndarray | Tenso
     return torch.cat(parts) if isinstance(audio, Tensor) else np.concatenate(parts)
 
 
+def end_of_clip(seek: float, clips: Sequence[tuple[float, float]]) -> float:
+    """Where the clip ends that a window at ``seek`` seconds lies in; infinite where it lies in none.
+
+    Behind the end of a clip a window is padded, and Whisper may put timestamps there.
+    """
+    return next((end for start, end in clips if start - 0.01 <= seek < end), float("inf"))
+
+
 def about(steering: Steering, hearing: Hearing) -> dict[str, Any]:
     """The field "steering" of a result: what acted, the seconds listened to, the spans in which somebody speaks."""
     spans = [asdict(span) for span in hearing.spans]
@@ -129,3 +137,11 @@ def evidence_of(hearing: Hearing, start: float, end: float) -> dict[str, float]:
 def with_evidence(segments: Sequence[dict[str, Any]], hearing: Hearing) -> list[dict[str, Any]]:
     """Segments with "start" and "end" -> the same with the field "steering"."""
     return [{**s, "steering": evidence_of(hearing, s["start"], s["end"])} for s in segments]
+
+
+def until(timed: dict[str, Any], end: float) -> dict[str, Any]:
+    """A segment with its words, or a word, none of whose times lie behind ``end``."""
+    inside = {**timed, "start": min(timed["start"], end), "end": min(timed["end"], end)}
+    if timed.get("words"):
+        inside["words"] = [until(word, end) for word in timed["words"]]
+    return inside

@@ -1,0 +1,56 @@
+"""faster-whisper's segments and infos with the fields of steering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from faster_whisper.transcribe import Segment as StockSegment
+from faster_whisper.transcribe import TranscriptionInfo as StockInfo
+from whisper.audio import FRAMES_PER_SECOND
+
+from whisper_steer.gate.hearing import Hearing
+from whisper_steer.runtimes import results
+from whisper_steer.steer.steering import Steering
+
+Found = tuple[Iterator["Segment"], "TranscriptionInfo"]
+
+
+@dataclass
+class Segment(StockSegment):  # type: ignore[misc]
+    """faster-whisper's segment."""
+
+    steering: dict[str, float] | None = None
+    """``evidence``: the strongest in its time, a logit"""
+
+
+@dataclass
+class TranscriptionInfo(StockInfo):  # type: ignore[misc]
+    """faster-whisper's info."""
+
+    steering: dict[str, Any] | None = None
+    """as in the result of `whisper_steer.transcribe`"""
+
+
+def until_clips_end(segments: Iterable[StockSegment], clips: results.Clips) -> Iterator[StockSegment]:
+    """Segments none of whose times lie behind the clip that they were heard in."""
+    for segment in segments:
+        end = results.end_of_clip(segment.seek / FRAMES_PER_SECOND, clips)
+        words = [replace(w, start=min(w.start, end), end=min(w.end, end)) for w in segment.words or []]
+        yield replace(
+            segment, start=min(segment.start, end), end=min(segment.end, end), words=words or segment.words
+        )
+
+
+def described(
+    segments: Iterable[StockSegment],
+    info: StockInfo,
+    steering: Steering | None = None,
+    hearing: Hearing | None = None,
+) -> Found:
+    """Segments and info with the fields of steering."""
+    if steering is None or hearing is None:
+        return (Segment(**vars(s)) for s in segments), TranscriptionInfo(**vars(info))
+    steered = (Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments)
+    return steered, TranscriptionInfo(**vars(info), steering=results.about(steering, hearing))
