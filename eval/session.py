@@ -27,8 +27,8 @@ from whisper.model import Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Audio
+from whisper_steer.encoders.prefix import run_from
 from whisper_steer.errors import ArtifactError
-from whisper_steer.fit.scoring import run_from
 from whisper_steer.runtimes.results import end_of_clip, until
 from whisper_steer.steer.artifact import Artifact
 
@@ -152,7 +152,7 @@ class Session:
     @torch.no_grad()
     def resume(self, hidden: Tensor, point: str) -> Tensor:
         """The rest of the encoder: activations (1500, state) at a hook point -> features (1500, state)."""
-        return run_from(self.model, point, hidden[None])[0]
+        return run_from(self.model.encoder, point, hidden[None])[0]
 
     def language(self, audio: Audio | Tensor) -> str:
         """The language that stock finds in the first 30 s of samples."""

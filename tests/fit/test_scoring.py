@@ -8,7 +8,8 @@ from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.encoders.hooks import read_activations
-from whisper_steer.fit.scoring import auroc, run_from, silence_gradient, silence_log_odds
+from whisper_steer.encoders.prefix import run_from
+from whisper_steer.fit.scoring import auroc, silence_gradient, silence_log_odds
 
 
 def test_auroc_is_scikit_learns_also_with_many_zeros() -> None:
@@ -28,7 +29,7 @@ def test_running_on_from_a_hook_point_gives_the_encoders_own_features(tiny_model
     for point, hidden in read_activations(
         tiny_model.encoder, mel, ["blocks.0", "blocks.1", "ln_post"]
     ).items():
-        assert torch.equal(run_from(tiny_model, point, hidden), stock), point
+        assert torch.equal(run_from(tiny_model.encoder, point, hidden), stock), point
 
 
 @torch.no_grad()
@@ -50,7 +51,7 @@ def test_the_gradient_points_where_silence_becomes_likelier(tiny_model: Whisper)
     step = 1e-2 * gradient / gradient.norm()
     with torch.no_grad():
         up, down = (
-            silence_log_odds(tiny_model, run_from(tiny_model, "blocks.1", hidden + sign * step))
+            silence_log_odds(tiny_model, run_from(tiny_model.encoder, "blocks.1", hidden + sign * step))
             for sign in (1, -1)
         )
     torch.testing.assert_close((up - down) / 2e-2, gradient.norm()[None], atol=1e-4, rtol=0.05)

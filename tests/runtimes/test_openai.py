@@ -69,6 +69,21 @@ EXTRAS: list[dict[str, Any]] = [
 ]
 
 
+def within(result: dict[str, Any], clips: list[float]) -> dict[str, Any]:
+    """Stock's result without times behind the end of the clip that a segment was heard in."""
+
+    def cut(timed: dict[str, Any], end: float) -> dict[str, Any]:
+        words = {"words": [cut(word, end) for word in timed["words"]]} if "words" in timed else {}
+        return {**timed, "start": min(timed["start"], end), "end": min(timed["end"], end), **words}
+
+    def end_of(seek: int) -> float:
+        return next(
+            end for start, end in zip(clips[::2], clips[1::2], strict=True) if start <= seek / 100 < end
+        )
+
+    return {**result, "segments": [cut(s, end_of(s["seek"])) for s in result["segments"]]}
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_where_all_is_speech_or_steering_is_off_every_field_is_stocks(
     tiny_model: Whisper, audio: np.ndarray, extra: dict[str, Any]
@@ -95,6 +110,7 @@ def test_spans_of_speech_come_out_as_stock_writes_them_from_clips(
     torch.manual_seed(0)
     stock = whisper.transcribe(tiny_model, audio, **{**OPTIONS, **extra, "clip_timestamps": clips})
     assert {s["seek"] // 1000 for s in stock["segments"]} >= {1, 4}
+    stock = within(stock, clips)
     torch.manual_seed(0)
     chosen = told(tiny_model, (10.0, 20.0), (40.0, 65.0))
     ours = whisper_steer.transcribe(tiny_model, audio, steering=chosen, **{**OPTIONS, **extra})
@@ -110,7 +126,7 @@ def test_a_users_clips_are_cut_to_the_speech_in_them(
     ours = whisper_steer.transcribe(tiny_model, audio, steering=chosen, clip_timestamps=given, **GREEDY)
     clips = [15.0, 18.0, 40.0, 50.0] if len(given) == 4 and given[1] == 18.0 else [15.0, 20.0, 40.0, 50.0]
     stock = whisper.transcribe(tiny_model, audio, clip_timestamps=clips, **GREEDY)
-    assert without_steering(ours) == stock
+    assert without_steering(ours) == within(stock, clips)
     nothing = whisper_steer.transcribe(
         tiny_model, audio, steering=chosen, clip_timestamps=[25.0, 35.0], **GREEDY
     )

@@ -65,6 +65,17 @@ def blocks_before(point: str, n_blocks: int) -> int:
     return int(index) + 1
 
 
+def run_from(encoder: nn.Module, point: str, hidden: Tensor) -> Tensor:
+    """An encoder's features from activations (batch, 1500, n_state) at a point on; what lies before is not run."""
+    whole: Any = unwrap(encoder)
+    if point == "ln_post":
+        return hidden
+    for block in whole.blocks[blocks_before(point, len(whole.blocks)) :]:
+        hidden = block(hidden)
+    features: Tensor = whole.ln_post(hidden)
+    return features
+
+
 def share(weights: Mapping[str, Tensor], n_head: int, n_blocks: int | None = None) -> AudioEncoder:
     """An encoder of openai-whisper over weights under its names that another runtime holds, without copying them.
 
@@ -99,4 +110,4 @@ def share(weights: Mapping[str, Tensor], n_head: int, n_blocks: int | None = Non
     return encoder.eval()
 
 
-__all__ = ["Prefix", "blocks_before", "share"]
+__all__ = ["Prefix", "blocks_before", "run_from", "share"]

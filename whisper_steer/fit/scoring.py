@@ -18,7 +18,7 @@ from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.data.labels import NONSPEECH, SPEECH
-from whisper_steer.encoders.hooks import hook_points
+from whisper_steer.encoders.prefix import run_from
 from whisper_steer.encoders.record import Activations
 from whisper_steer.sae.model import SAE
 
@@ -119,7 +119,7 @@ def silence_gradient(model: Whisper, point: str, hidden: Tensor) -> Tensor:
     """Gradient (batch, 1500, n_state) of the log odds of "end of text" as the first token, at ``point``."""
     hidden = hidden.clone().requires_grad_()
     with torch.enable_grad():
-        features = run_from(model, point, hidden)
+        features = run_from(model.encoder, point, hidden)
         log_odds = silence_log_odds(model, features).sum()
         (gradient,) = torch.autograd.grad(log_odds, hidden)
     return gradient.detach()
@@ -134,13 +134,3 @@ def silence_log_odds(model: Whisper, features: Tensor) -> Tensor:
     logits = model.decoder(prompt.expand(len(features), -1), features)[:, -1].float()
     text = torch.logsumexp(logits[:, : tokenizer.eot], dim=-1)
     return logits[:, tokenizer.eot] - text
-
-
-def run_from(model: Whisper, point: str, hidden: Tensor) -> Tensor:
-    """The encoder's features from activations at ``point`` on, without running what lies before."""
-    encoder = model.encoder
-    if point == "ln_post":
-        return hidden
-    for block in encoder.blocks[hook_points(encoder).index(point) + 1 :]:
-        hidden = block(hidden)
-    return encoder.ln_post(hidden)

@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 from whisper.model import Whisper
 
+from whisper_steer.encoders.prefix import run_from
 from whisper_steer.encoders.record import Activations
-from whisper_steer.fit.scoring import run_from
 from whisper_steer.steer.methods import METHODS, Edits, get_method
 
 GRID: dict[str, tuple[float, ...]] = {
@@ -38,7 +38,7 @@ def texts(model: Whisper, point: str, hidden: Tensor, sample_len: int = 24) -> l
         sample_len=sample_len,
         fp16=False,
     )
-    features = run_from(model, point, hidden)
+    features = run_from(model.encoder, point, hidden)
     return [result.text for result in whisper.decode(model, features, options)]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import whisper
 from torch import Tensor
-from whisper.audio import FRAMES_PER_SECOND
+from whisper.audio import FRAMES_PER_SECOND, N_SAMPLES
 from whisper.model import Whisper
 from whisper.tokenizer import LANGUAGES
 
@@ -27,6 +27,7 @@ from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import UsageError
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.runtimes import results
+from whisper_steer.runtimes.remember import Keeping, Remembering
 from whisper_steer.steer.steering import Mode, Steering, steering_for
 
 stock_loop = FunctionType(
@@ -70,9 +71,11 @@ def transcribe(
     if chosen is None:
         with lock_of(model):
             return dict(stock_loop(model, samples, **options))
-    hearing = chosen.listen(chosen.prefix(model.encoder), samples)
+    prefix = Keeping(model.encoder, chosen.artifact.gate_point)
+    hearing = chosen.listen(prefix, samples)
+    kept = prefix if hearing.whole and len(samples) <= N_SAMPLES else None
     with lock_of(model):
-        found = _decode(model, samples, chosen, hearing, options)
+        found = _decode(Remembering(model, kept), samples, chosen, hearing, options)
     found["segments"] = results.with_evidence(found["segments"], hearing)
     return {**found, "steering": results.about(chosen, hearing)}
 
@@ -107,7 +110,7 @@ def lock_of(model: Whisper) -> threading.RLock:
 
 
 def _decode(
-    model: Whisper, samples: Any, steering: Steering, hearing: Hearing, options: dict[str, Any]
+    model: Remembering, samples: Any, steering: Steering, hearing: Hearing, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Stock's result for the speech in a recording."""
     given = results.clips_of(options.get("clip_timestamps", "0"), hearing.seconds)
@@ -129,7 +132,7 @@ def _decode(
     return found
 
 
-def _language(model: Whisper, speech: Any, options: dict[str, Any]) -> str:
+def _language(model: Remembering, speech: Any, options: dict[str, Any]) -> str:
     """The language that stock finds in speech, said as stock says it."""
     half = model.device.type != "cpu" and options.get("fp16", True)
     mel = window_mel(speech, model.dims.n_mels).to(model.device, torch.float16 if half else torch.float32)

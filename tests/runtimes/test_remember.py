@@ -1,0 +1,60 @@
+"""If these fail, text is no longer stock's to the bit, or a window is encoded again for every temperature."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import whisper
+from whisper.model import Whisper
+
+import whisper_steer
+
+
+@pytest.fixture
+def passes(tiny_model: Whisper) -> Any:
+    """How often each block of the encoder ran: indices, as they come."""
+    found: list[int] = []
+    hooks = [
+        block.register_forward_hook(lambda *_, i=i: found.append(i))
+        for i, block in enumerate(tiny_model.encoder.blocks)
+    ]
+    yield found
+    for hook in hooks:
+        hook.remove()
+
+
+OPTIONS: dict[str, Any] = {"language": "en", "fp16": False, "sample_len": 12}
+
+
+@pytest.mark.parametrize("seconds", [4, 30])
+def test_one_window_is_one_pass(
+    seconds: int,
+    tiny_model: Whisper,
+    artifacts: dict[str, Path],
+    passes: list[int],
+    rng: np.random.Generator,
+) -> None:
+    """Three temperatures and listening: every block once, and stock's result."""
+    audio = rng.standard_normal(seconds * 16000).astype(np.float32) * 0.1
+    options = {**OPTIONS, "temperature": (0.0, 0.0, 0.0), "logprob_threshold": 0.0}
+    found = whisper_steer.transcribe(tiny_model, audio, steering=artifacts["shut"], **options)
+    windows = {segment["seek"] for segment in found["segments"]}
+    assert len(passes) == 2 * max(1, len(windows))
+    stock = whisper.transcribe(tiny_model, audio, **options)
+    for mine, theirs in zip(found["segments"], stock["segments"], strict=True):
+        assert {key: value for key, value in mine.items() if key != "steering"} == theirs
+
+
+def test_the_next_recording_is_not_taken_for_the_last(
+    tiny_model: Whisper, artifacts: dict[str, Path], rng: np.random.Generator
+) -> None:
+    """What listening kept goes with its recording."""
+    for _ in range(2):
+        audio = rng.standard_normal(64000).astype(np.float32) * 0.1
+        found = whisper_steer.transcribe(
+            tiny_model, audio, steering=artifacts["shut"], temperature=0.0, **OPTIONS
+        )
+        assert found["text"] == whisper.transcribe(tiny_model, audio, temperature=0.0, **OPTIONS)["text"]
+    assert torch.is_grad_enabled()
