@@ -62,6 +62,7 @@ def test_where_speech_is_is_said_in_words() -> None:
     assert where_speech_is(120.0, spans) == "speech in 2 spans, 41 of 120 s"
     assert where_speech_is(120.0, spans[:1]) == "speech in 1 span, 10 of 120 s"
     assert where_speech_is(120.4, []) == "no speech in 120 s"
+    assert where_speech_is(0.5, []) == "no speech in 0.5 s"
 
 
 def test_mode_method_and_promise_are_handed_on(
