@@ -17,14 +17,17 @@ from helpers import ALWAYS_OPEN, QUICK, contents, make_artifact, run
 from whisper.model import Whisper
 
 from whisper_steer.cli import COMMANDS, main
+from whisper_steer.cli.common import where_speech_is
 
 
 def test_help_is_there_without_torch() -> None:
     code = "import sys\nfrom whisper_steer.cli import main\nmain(['--help'], standalone_mode=False)\n"
-    code += "main(['transcribe', '--help'], standalone_mode=False)\nassert 'torch' not in sys.modules"
+    code += "main(['transcribe', '--help'], standalone_mode=False)\n"
+    code += "main(['listen', '--help'], standalone_mode=False)\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert all(name in done.stdout for name in COMMANDS)
     assert "--hallucination_silence_threshold" in done.stdout
+    assert "--longest" in done.stdout
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -40,16 +43,26 @@ def test_steering_acts_and_says_so(
     for name, steering in {"none": "none", **artifacts}.items():
         done = run(*args, "--steering", steering)
         assert done.exit_code == 0
-        assert ("no speech in 1 of 1 windows" in done.stderr) == (name == "open")
+        assert ("tone.wav: no speech in 2 s" in done.stderr) == (name == "open")
         results[name] = json.loads((tmp_path / "tone.json").read_text())
     assert results["open"]["text"] == ""
     assert results["open"]["segments"] == []
-    assert [window["action"] for window in results["open"]["steering"]["windows"]] == ["skipped"]
+    assert results["open"]["steering"]["spans"] == []
+    (span,) = results["shut"]["steering"]["spans"]
+    assert (span["start"], span["end"]) == (0.0, 2.0)
     assert results["shut"]["text"] == results["none"]["text"] != ""
     assert "steering" not in results["none"]
     for with_steering, stock in zip(results["shut"]["segments"], results["none"]["segments"], strict=True):
-        assert with_steering.pop("steering")["action"] == "untouched"
+        assert with_steering.pop("steering")["evidence"] > -1e9
         assert with_steering == stock
+
+
+def test_where_speech_is_is_said_in_words() -> None:
+    spans = [{"start": 1.0, "end": 11.0}, {"start": 20.0, "end": 51.2}]
+    assert where_speech_is(120.0, spans) == "speech in 2 spans, 41 of 120 s"
+    assert where_speech_is(120.0, spans[:1]) == "speech in 1 span, 10 of 120 s"
+    assert where_speech_is(120.4, []) == "no speech in 120 s"
+    assert where_speech_is(0.5, []) == "no speech in 0.5 s"
 
 
 def test_mode_method_and_promise_are_handed_on(
@@ -113,6 +126,9 @@ def test_models_lists_names_sources_and_steering(
     assert "2 MB" not in rows["tiny"] and "39 M" in rows["tiny"]
     assert "download" in rows["tiny"]
     assert str(tmp_path / "steering" / "open") in rows["by-hand"]
+    card = json.loads((tmp_path / "steering" / "open" / "card.json").read_text())
+    (tmp_path / "steering" / "open" / "card.json").write_text(json.dumps({**card, "schema": 1}))
+    assert "of another version: fit it again" in run("models", "--model-dir", tmp_path).stdout
 
 
 def test_inspect_shows_what_an_artifact_is(artifacts: dict[str, Path], tiny_model: Whisper) -> None:
@@ -123,7 +139,8 @@ def test_inspect_shows_what_an_artifact_is(artifacts: dict[str, Path], tiny_mode
         "by-hand",
         expected.fingerprint,
         "blocks.1",
-        "400 held-out windows",
+        "400 held-out utterances",
+        "logistic on 4 SAE latents",
         "40",
         "selected_by  hand",
     ):
@@ -136,7 +153,9 @@ def test_inspect_as_json_has_thresholds_only_for_promises_that_can_be_kept(
     card = json.loads(run("inspect", artifacts["open"], "--json").stdout)
     assert card["name"] == "by-hand"
     promises = [row["max_suppressed_speech"] for row in card["thresholds"]]
-    assert promises == [0.005, 0.01, 0.02, 0.05]  # 400 windows carry no promise below 1 / 401
+    assert promises == [0.005, 0.01, 0.02, 0.05]  # 400 utterances carry no promise below 1 / 401
+    assert all(row["threshold"] <= row["conformal"] for row in card["thresholds"])
+    assert all(0 <= row["speech_lost"] <= row["max_suppressed_speech"] for row in card["thresholds"])
 
 
 @pytest.mark.parametrize(("damage", "code"), [("missing", 2), ("card", 1), ("tensors", 1)])

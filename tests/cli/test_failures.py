@@ -80,7 +80,7 @@ def test_a_full_temporary_disk_costs_one_recording(
         "from whisper_steer.cli import main; main()"
     )
     args = ["transcribe", tmp_path / "long.wav", tmp_path / "short.wav", "--model", tiny_path]
-    args += ["-o", tmp_path / "out", "--steering", artifacts["open"], "-f", "txt", "--device", "cpu"]
+    args += ["-o", tmp_path / "out", "--steering", artifacts["shut"], *QUICK, "-f", "txt", "--device", "cpu"]
     soundfile.write(tmp_path / "short.wav", np.full(8000, 0.1), 16000)
     command = [sys.executable, "-c", code, *map(str, args)]
     done = subprocess.run(

@@ -55,7 +55,7 @@ def test_no_sub_folder_lies_in_two_splits(tmp_path: Path) -> None:
     assert len(clips) == 120
     splits = {group: {c.split for c in clips if c.group == group} for group in {c.group for c in clips}}
     assert all(len(s) == 1 for s in splits.values())
-    assert {s for found in splits.values() for s in found} == {"fit", "choose"}
+    assert {s for found in splits.values() for s in found} == {"fit", "choose", "test"}
 
 
 def test_a_folder_without_audio_is_told(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
 import gzip
 import hashlib
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ from helpers import wrapped
 from whisper.model import ModelDimensions, Whisper
 
 from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
-from whisper_steer.errors import ModelError, UsageError, WhisperSteerError
+from whisper_steer.errors import ArtifactError, ModelError, UsageError, WhisperSteerError
 from whisper_steer.models import weights
 from whisper_steer.models.checkpoints import available_models
 from whisper_steer.models.load import load_model
-from whisper_steer.steer.artifact import Artifact, find, resolve
+from whisper_steer.models.steered import SteeredWhisper
+from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.find import find, resolve
 
 leaves_files_open = pytest.mark.filterwarnings(
     "ignore::ResourceWarning"
@@ -37,11 +41,26 @@ def test_names_are_those_of_stock() -> None:
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_a_path_loads_as_in_stock(tiny_path: Path, tiny_model: Whisper, in_memory: bool) -> None:
     ours = load_model(tiny_path, device="cpu", in_memory=in_memory)
-    assert type(ours) is Whisper
+    assert isinstance(ours, Whisper)
     assert ours.dims == tiny_model.dims
     for (name, a), (_, b) in zip(ours.state_dict().items(), tiny_model.state_dict().items(), strict=True):
         assert a.dtype == b.dtype, name
         assert torch.equal(a, b), name
+
+
+def test_a_models_own_method_is_ours_in_copies_and_pickles_too(tiny_path: Path) -> None:
+    """Programs call ``model.transcribe``, and some send the model to other processes."""
+    model = load_model(tiny_path, device="cpu")
+    for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.to("cpu").float()):
+        assert type(each) is SteeredWhisper
+        for (name, a), (_, b) in zip(each.state_dict().items(), model.state_dict().items(), strict=True):
+            assert torch.equal(a, b), name
+        assert torch.equal(each.alignment_heads.to_dense(), model.alignment_heads.to_dense())
+        with pytest.raises(ArtifactError, match="whisper-steer fit"):
+            each.transcribe(np.zeros(16000, np.float32))
+        assert "steering" not in each.transcribe(
+            np.zeros(1600, np.float32), steering=None, sample_len=2, fp16=False
+        )
 
 
 @leaves_files_open
@@ -176,8 +195,8 @@ def test_a_bfloat16_copy_is_told_beforehand(tiny_path: Path) -> None:
     model = load_model(tiny_path, device="cpu")
     told = bfloat16_fingerprint(model.encoder)
     assert told != encoder_fingerprint(model.encoder)
-    for copy in (model.bfloat16(), model.float(), model.half()):
-        assert encoder_fingerprint(copy.encoder) == told == bfloat16_fingerprint(copy.encoder)
+    for each in (model.bfloat16(), model.float(), model.half()):
+        assert encoder_fingerprint(each.encoder) == told == bfloat16_fingerprint(each.encoder)
     state = torch.load(tiny_path, weights_only=True)["model_state_dict"]
     assert by_hand({name: weight.bfloat16().half() for name, weight in state.items()}) == told
 

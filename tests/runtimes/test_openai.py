@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import whisper
+from conftest import TINY, random_checkpoint
 from helpers import ALWAYS_OPEN, ALWAYS_SHUT, Told, make_artifact, telling_artifact, wrapped
 from whisper.model import Whisper
 
@@ -187,26 +189,20 @@ def test_where_nobody_speaks_nothing_is_decoded(
     assert calls == {"encoder": 0, "decoder": 0}
 
 
-def test_the_language_is_that_of_the_speech(multilingual_path: Path) -> None:
-    """Stock hears the first half minute, whatever it is."""
-    model = whisper.load_model(str(multilingual_path), device="cpu")
+def test_the_language_is_that_of_the_speech(tmp_path: Path) -> None:
+    """Stock hears the first half minute, whatever it is. This random model hears two languages in the two sounds."""
+    path = random_checkpoint(tmp_path / "model.pt", replace(TINY, n_vocab=51865), seed=6)
+    model = whisper.load_model(str(path), device="cpu")
     options = {**GREEDY, "language": None}
-    sounds = {"tone": tone_of(35), "silence": np.zeros(35 * 16000, np.float32), "noise": noise_of(35)}
-    languages = {k: whisper.transcribe(model, v, **options)["language"] for k, v in sounds.items()}
-    first, second = next((a, b) for a in sounds for b in sounds if languages[a] != languages[b])
-    audio = np.concatenate([sounds[first], sounds[second]])
+    audio = np.concatenate([tone_of(35), noise_of(35)])
     chosen = told(model, (36.0, 70.0))
     ours = whisper_steer.transcribe(model, audio, steering=chosen, **options)
-    assert whisper.transcribe(model, audio, **options)["language"] == languages[first]
     expected = whisper.transcribe(model, audio[36 * 16000 :], **options)["language"]
-    assert ours["language"] == expected != languages[first]
+    assert ours["language"] == expected != whisper.transcribe(model, audio, **options)["language"]
     named = whisper_steer.transcribe(model, audio, steering=chosen, **{**options, "language": "de"})
     assert named["language"] == "de"
-    ours["segments"] = [{**s} for s in ours["segments"]]
-    stock = whisper.transcribe(
-        model, audio, **{**options, "language": expected, "clip_timestamps": [36.0, 70.0]}
-    )
-    assert without_steering(ours) == stock
+    clips = {"language": expected, "clip_timestamps": [36.0, 70.0]}
+    assert without_steering(ours) == whisper.transcribe(model, audio, **{**options, **clips})
 
 
 def test_a_pause_in_a_real_listening_is_not_decoded(
@@ -219,10 +215,12 @@ def test_a_pause_in_a_real_listening_is_not_decoded(
     assert (first["start"], second["end"]) == (0.0, 110.0)
     assert (first["end"], second["start"]) == pytest.approx((30.0, 90.0), abs=3.0)
     assert found["segments"]
-    for segment in found["segments"]:
-        assert segment["end"] <= first["end"] + 0.01 or segment["start"] >= second["start"] - 0.01
+    windows = [
+        segment["seek"] / 100 for segment in found["segments"]
+    ]  # a random model's timestamps lie anywhere
+    assert all(place < first["end"] or place >= second["start"] - 0.01 for place in windows)
     stock = whisper.transcribe(tiny_model, audio, **GREEDY)
-    assert any(40 < segment["start"] < 80 for segment in stock["segments"])
+    assert any(40 < segment["seek"] / 100 < 80 for segment in stock["segments"])
 
 
 def test_mode_steer_edits_what_is_no_speech_and_nothing_else(
@@ -261,7 +259,7 @@ def test_four_threads_on_one_model_write_what_one_writes(
         return whisper_steer.transcribe(tiny_model, job[0], steering=job[1], **GREEDY)
 
     serial = [transcribed(job) for job in jobs]
-    assert len({result["text"] for result in serial}) > 3
+    assert len({str(result["segments"]) for result in serial}) > 3
     assert any(result["text"] == "" for result in serial)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(transcribed, jobs)) == serial

@@ -59,9 +59,14 @@ def each_of(audio: tuple[str, ...], work: Callable[[str], None], quiet: bool) ->
 def where_speech_is(seconds: float, spans: list[dict[str, Any]]) -> str:
     """How much of a recording is speech, in words. ``spans`` with "start" and "end"."""
     if not spans:
-        return f"no speech in {seconds:.0f} s"
+        return f"no speech in {_rounded(seconds)} s"
     spoken = sum(span["end"] - span["start"] for span in spans)
-    return f"speech in {len(spans)} span{'s' * (len(spans) > 1)}, {spoken:.0f} of {seconds:.0f} s"
+    count = f"{len(spans)} span{'s' * (len(spans) > 1)}"
+    return f"speech in {count}, {_rounded(spoken)} of {_rounded(seconds)} s"
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}".removesuffix(".0")
 
 
 __all__ = ["choose_model", "each_of", "output_names", "where_speech_is"]
