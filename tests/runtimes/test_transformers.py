@@ -45,8 +45,10 @@ FALLBACK = {
 @pytest.fixture(scope="module")
 def sentences() -> dict[str, np.ndarray]:
     """Two sentences that tiny.en gets right, of 9 s and 4 s, by their texts."""
-    clips = [c for c in load_speech("choose") if (c.text or "").startswith((LONG, SHORT))]
-    return {text: next(c.samples() for c in clips if c.text.startswith(text)) for text in (LONG, SHORT)}
+    clips = load_speech("choose")
+    return {
+        text: next(c.samples() for c in clips if (c.text or "").startswith(text)) for text in (LONG, SHORT)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +226,7 @@ def test_generate_on_a_long_recording(
     said: dict[str, list[str]],
 ) -> None:
     inputs = features([paused], truncation=False, padding="longest")
-    options = {**FALLBACK, "condition_on_prev_tokens": True, "return_token_timestamps": True}
+    options: dict[str, Any] = {**FALLBACK, "condition_on_prev_tokens": True, "return_token_timestamps": True}
     found = steered.steered.generate(**inputs, return_timestamps=True, return_segments=True, **options)
     assert text_of(found["sequences"][0]) == said[SHORT] + said[LONG]
     (segments,) = found["segments"]
