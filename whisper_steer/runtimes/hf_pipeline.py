@@ -163,7 +163,10 @@ def samples_of(source: Any) -> Any:
             )
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             raise UsageError(f"{source} is an address: download the recording and give its path")
-        return as_samples(source).cpu().numpy() if isinstance(source, Tensor) else load_audio(source)
+        if not isinstance(source, Tensor):
+            return load_audio(source)
+        found = as_samples(source)
+        return found.cpu().numpy() if isinstance(found, Tensor) else found
     samples = source.get("raw", source.get("array"))
     if samples is None or "sampling_rate" not in source:
         raise UsageError(
