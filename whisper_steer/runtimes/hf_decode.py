@@ -126,8 +126,8 @@ def detected_language(model: Any, mel: Tensor) -> str:
     return next(code for code, number in codes.items() if number == token)
 
 
-def must_detect(model: Any, *options: Any) -> bool:
-    """Whether a model has languages, and neither its generation config nor any of the options names one."""
-    config = model.generation_config
-    named = [getattr(config, "language", None), *(given.get("language") for given in options if given)]
-    return bool(getattr(config, "is_multilingual", False)) and not any(named)
+def must_detect(model: Any, config: Any = None, *options: Any) -> bool:
+    """Whether a model has languages, and neither a generation config, its own or ``config``, nor options name one."""
+    configs = [model.generation_config, config]
+    named = [getattr(each, "language", None) for each in configs] + [o.get("language") for o in options if o]
+    return bool(getattr(model.generation_config, "is_multilingual", False)) and not any(named)

@@ -67,9 +67,9 @@ class SteeredModel:
         """
         options |= {
             "generation_config": generation_config,
-            "return_token_timestamps": return_token_timestamps,
+            "return_dict_in_generate": return_dict_in_generate,
         }
-        options["return_dict_in_generate"] = return_dict_in_generate
+        options["return_token_timestamps"] = return_token_timestamps
         asked: dict[str, Any] = {"return_timestamps": return_timestamps, "language": language}
         asked |= {"attention_mask": attention_mask, "return_segments": return_segments}
         config = generation_config or self.model.generation_config
@@ -86,7 +86,7 @@ class SteeredModel:
             as_dict = _refuse(config, options, bool(timed))
             languages = _by_row(language, len(heard))
             found = self._spans(
-                input_features, attention_mask, heard, languages, timed=bool(timed), **options
+                input_features, attention_mask, heard, languages, config, timed=bool(timed), **options
             )
             if whole:
                 rows = torch.tensor(whole, device=input_features.device)
@@ -96,9 +96,8 @@ class SteeredModel:
                 made = self.model.generate(input_features[rows], **asked, **options)
                 for i, segments in zip(whole, made["segments"], strict=True):
                     found[i] = segments
-        output = _assembled(
-            found, int(config.pad_token_id), input_features.device, bool(return_token_timestamps)
-        )
+        pad = self.model.generation_config.pad_token_id
+        output = _assembled(found, int(pad), input_features.device, bool(return_token_timestamps))
         if return_segments or as_dict:
             output["segments"] = found
         return output if len(output) > 1 else output["sequences"]
@@ -109,6 +108,7 @@ class SteeredModel:
         mask: Tensor | None,
         heard: list[Hearing],
         languages: list[str | None],
+        config: Any,
         **options: Any,
     ) -> list[Segments]:
         """The segments of the rows that are not speech throughout."""
@@ -119,7 +119,7 @@ class SteeredModel:
             for i, parts in enumerate(clips)
             for start, end in parts
         ]
-        if not any(languages) and must_detect(self.model, vars(options["generation_config"] or object)):
+        if not any(languages) and must_detect(self.model, config):
             languages = [
                 detected_language(self.model, _speech(row, h)) if parts and h.spans else "<|en|>"
                 for row, h, parts in zip(rows, heard, clips, strict=True)

@@ -9,6 +9,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class SteeredPipeline:
         ``"steering"``, as `whisper_steer.transcribe` gives it, and so have ``"chunks"`` with timestamps. Raises
         `AudioError`, `UsageError`.
         """
-        if isinstance(inputs, (str, bytes, dict, np.ndarray, Tensor)):
+        if isinstance(inputs, (str, Path, bytes, dict, np.ndarray, Tensor)):
             return self._several([inputs], kwargs)[0]
         found = self._lazily(inputs, kwargs)
         return list(found) if isinstance(inputs, (list, tuple)) else found
@@ -120,7 +121,8 @@ class SteeredPipeline:
     def _language(self, samples: Any, hearing: Hearing, kwargs: dict[str, Any]) -> str | None:
         model, speech = self.steered.model, hearing.within([(0.0, hearing.seconds)])
         given = kwargs, kwargs.get("generate_kwargs"), self.pipeline._forward_params
-        if not speech or not must_detect(model, *given):
+        config = getattr(self.pipeline, "generation_config", None)
+        if not speech or not must_detect(model, config, *given):
             return None
         return detected_language(
             model, window_mel(results.first_speech(samples, speech), model.config.num_mel_bins)
@@ -146,8 +148,8 @@ class _Bounded:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def generate(self, input_features: Tensor, attention_mask: Tensor, **options: Any) -> Any:
-        if not options.get("return_timestamps"):
+    def generate(self, input_features: Tensor, attention_mask: Tensor | None = None, **options: Any) -> Any:
+        if attention_mask is None or not options.get("return_timestamps"):
             return self._model.generate(input_features, attention_mask=attention_mask, **options)
         return bounded(self._model.generate, input_features, attention_mask, **options)
 
@@ -155,13 +157,16 @@ class _Bounded:
 def samples_of(source: Any) -> Any:
     """What a pipeline takes -> samples (n,) float32 at 16 kHz. Raises `AudioError`, `UsageError`."""
     if not isinstance(source, dict):
-        if not isinstance(source, (str, bytes, np.ndarray, Tensor)):
+        if not isinstance(source, (str, Path, bytes, np.ndarray, Tensor)):
             raise UsageError(
                 f"{type(source).__name__} is no recording: give a path, bytes, samples or a dict of them"
             )
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             raise UsageError(f"{source} is an address: download the recording and give its path")
-        return as_samples(source).cpu().numpy() if isinstance(source, Tensor) else load_audio(source)
+        if not isinstance(source, Tensor):
+            return load_audio(source)
+        found = as_samples(source)
+        return found.cpu().numpy() if isinstance(found, Tensor) else found
     samples = source.get("raw", source.get("array"))
     if samples is None or "sampling_rate" not in source:
         raise UsageError(
