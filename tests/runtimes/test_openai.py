@@ -202,7 +202,8 @@ def test_the_language_is_that_of_the_speech(tmp_path: Path) -> None:
     named = whisper_steer.transcribe(model, audio, steering=chosen, **{**options, "language": "de"})
     assert named["language"] == "de"
     clips = {"language": expected, "clip_timestamps": [36.0, 70.0]}
-    assert without_steering(ours) == whisper.transcribe(model, audio, **{**options, **clips})
+    stock = whisper.transcribe(model, audio, **{**options, **clips})
+    assert without_steering(ours) == within(stock, [36.0, 70.0])
 
 
 def test_a_pause_in_a_real_listening_is_not_decoded(

@@ -53,7 +53,7 @@ def listen(
         raise click.UsageError("listening needs steering: leave --steering out, or name an artifact")
 
     from whisper_steer.audio.load import load_audio
-    from whisper_steer.files.spans import Heard, write_spans
+    from whisper_steer.cli.span_files import Heard, write_spans
     from whisper_steer.models.load import load_model
     from whisper_steer.runtimes.openai import prepare
 
