@@ -196,12 +196,8 @@ class Session:
         Not where there is a prompt of earlier text: it differs from system to system.
         """
         keys = [self._key(each, options, "") for each in features]
-        if (
-            options.temperature
-            or options.prompt
-            or not self.store.enabled
-            or None not in map(self.store.get, keys)
-        ):
+        alone = options.temperature or options.prompt or not self.store.enabled
+        if alone or None not in map(self.store.get, keys):
             return
         started = time.process_time()
         results = whisper.decode(self.model, torch.stack(features), options)

@@ -16,8 +16,8 @@ from helpers import make_artifact, run
 from whisper.model import Whisper
 
 import whisper_steer
-from whisper_steer.errors import ArtifactError, AudioError, UsageError
 from whisper_steer.cli.span_files import FORMATS, Heard, write_spans
+from whisper_steer.errors import ArtifactError, AudioError, UsageError
 from whisper_steer.gate.hearing import Hearing
 
 SECONDS = 70.13

@@ -37,9 +37,9 @@ def _artifacts() -> list[tuple[str, str]]:
     """(model's name, "shipped" or "cached: folder") of every artifact, by its card."""
     from whisper_steer.errors import ArtifactError
     from whisper_steer.files.cache import cache_folder
+    from whisper_steer.files.card import CARD, read_card
     from whisper_steer.steer.artifact import SCHEMA
     from whisper_steer.steer.find import shipped_folder
-    from whisper_steer.steer.validation import CARD, read_card
 
     found = []
     for root, label in ((shipped_folder(), "shipped"), (cache_folder("steering"), "cached")):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from whisper_steer.errors import ArtifactError, UsageError
+from whisper_steer.files.card import CARD, read_card
 from whisper_steer.files.scratch import keep_from_removal, scratch_folder
-from whisper_steer.steer.validation import CARD, read_card
 
 Written = Callable[[dict[str, Any]], Collection[str]]
 """The card in a folder -> the files that we write beside such a card; none where it is no card of ours."""

@@ -27,8 +27,8 @@ from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 
 from whisper_steer.audio.load import as_samples, load_audio
 from whisper_steer.encoders.prefix import Prefix
-from whisper_steer.models.ct2_folder import ct2_folder
 from whisper_steer.gate.hearing import Hearing
+from whisper_steer.models.ct2_folder import ct2_folder
 from whisper_steer.runtimes import results
 from whisper_steer.runtimes.ct2 import CT2Editor, Source
 from whisper_steer.runtimes.faster_results import (

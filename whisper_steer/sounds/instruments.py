@@ -21,7 +21,7 @@ from .blocks import (
     sound,
     times,
     wave,
-)
+)  # fmt: skip
 
 Voice = Callable[[Rng, float, int, int], Array]
 """An instrument: (rng, pitch in Hz, samples, sr) -> one note (samples,)."""
@@ -248,6 +248,7 @@ def sweeps(rng: Rng, n: int, sr: int) -> Array:
 
 @sound(room=0.3)
 def whistling(rng: Rng, n: int, sr: int) -> Array:
-    return phrase(
-        rng, n, sr, lambda r, hz, m, s: flute(r, hz, m, s) * (1 + 0.1 * coloured(r, m, -6)), 500, 1500, 1
-    )
+    def breathy(r: Rng, hz: float, m: int, s: int) -> Array:
+        return flute(r, hz, m, s) * (1 + 0.1 * coloured(r, m, -6))
+
+    return phrase(rng, n, sr, breathy, 500, 1500, 1)

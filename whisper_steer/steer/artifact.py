@@ -18,11 +18,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from whisper_steer.errors import ArtifactError, FingerprintError
+from whisper_steer.files.card import CARD, damaged, read_card
 from whisper_steer.files.replace import check_target, replacing
 from whisper_steer.gate.kinds import KINDS, Gate, Linear
 from whisper_steer.sae.model import SAE, Latents, SAEConfig
 from whisper_steer.steer.methods import Edits
-from whisper_steer.steer.validation import CARD, check_card, check_tensors, damaged, read_card
+from whisper_steer.steer.validation import check_card, check_tensors
 
 SCHEMA = 3
 TENSORS, SAE_TENSORS = "steering.safetensors", "sae.safetensors"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.files.cache import cache_folder
+from whisper_steer.files.card import CARD, read_card
 from whisper_steer.steer.artifact import SAE_TENSORS, SCHEMA, TENSORS, Artifact
-from whisper_steer.steer.validation import CARD, read_card
 
 
 def shipped_folder() -> Path:

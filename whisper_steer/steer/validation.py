@@ -5,41 +5,20 @@ A gate with one NaN in it, or none calibrated, finds no speech anywhere: that mu
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from whisper_steer.errors import ArtifactError
+from whisper_steer.files.card import CARD
 from whisper_steer.gate.kinds import KINDS, Conv, Gate, Linear
 from whisper_steer.sae.model import Latents
 from whisper_steer.steer.methods import Edits
 
-CARD = "card.json"
 PARTS: dict[str, type] = {"gate": dict, "model": dict, "sae": dict, "plan": dict, "latents": list}
 """parts of the card that the package reads, with their types"""
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card of a folder. Raises `ArtifactError` where it cannot be read or is no JSON object."""
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise damaged(folder, error) from error
-    if not isinstance(card, dict):
-        raise damaged(folder, f"{CARD} holds no object")
-    return card
-
-
-def damaged(folder: Path, why: Exception | str) -> ArtifactError:
-    """The error for an artifact that cannot be used, in one line."""
-    text = " ".join(str(why).split())
-    text = text if isinstance(why, str) else f"{type(why).__name__}: {text}"
-    return ArtifactError(f"{folder} is damaged ({text}); copy or fit it again")
 
 
 def check_card(card: dict[str, Any]) -> None:
@@ -131,4 +110,4 @@ def _need(holds: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
-__all__ = ["CARD", "check_card", "check_tensors", "damaged", "read_card"]
+__all__ = ["check_card", "check_tensors"]
