@@ -6,22 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .blocks import (
-    Array,
-    Rng,
-    beats,
-    coloured,
-    cycles,
-    decay,
-    drift,
-    harmonics,
-    hiss,
-    modes,
-    place,
-    sound,
-    times,
-    wave,
-)  # fmt: skip
+from . import blocks
+from .blocks import Array, Rng, cycles, decay, harmonics, hiss, modes, place, sound, times, wave
 
 Voice = Callable[[Rng, float, int, int], Array]
 """An instrument: (rng, pitch in Hz, samples, sr) -> one note (samples,)."""
@@ -51,7 +37,7 @@ def phrase(
     beat = rng.uniform(0.12, 1.2)
     m = int(sr * min(3.0, beat * rng.uniform(0.7, 4)))
     notes = [voice(rng, float(f), m, sr) for f in pitches]
-    starts = beats(rng, n, sr, beat, 0.01)
+    starts = blocks.beats(rng, n, sr, beat, 0.01)
     starts = np.append(starts[:1], starts[1:][rng.random(len(starts) - 1) < rng.uniform(0.6, 1)])
     walk = np.cumsum(rng.integers(-3, 4, len(starts))) % len(notes)
     out = np.zeros(n)
@@ -104,7 +90,7 @@ def reed(rng: Rng, hz: float, m: int, sr: int) -> Array:
     amps = harmonics(rng, hz, sr, 1.0)
     if rng.random() < 0.4:
         amps[1::2] *= 0.1
-    loud = envelope(m, sr, rng.uniform(0.02, 0.12), 0.08) * (1 + 0.1 * drift(rng, m, sr, 5))
+    loud = envelope(m, sr, rng.uniform(0.02, 0.12), 0.08) * (1 + 0.1 * blocks.drift(rng, m, sr, 5))
     dull = wave(cycles(hz, m, sr), amps / np.arange(1, len(amps) + 1) ** 1.5)
     return (dull * (1 - 0.7 * loud) + wave(cycles(hz, m, sr), amps) * 0.7 * loud) * loud
 
@@ -194,7 +180,9 @@ def bells(rng: Rng, n: int, sr: int) -> Array:
 @sound(room=0.1)
 def chip_music(rng: Rng, n: int, sr: int) -> Array:
     x = phrase(rng, n, sr, pulse, 100, 600, 2) + phrase(rng, n, sr, pulse, 40, 90, 1)
-    return x + rng.uniform(0, 1) * place(rng, n, beats(rng, n, sr, rng.uniform(0.15, 0.6)), kit(rng, sr)[1:3])
+    return x + rng.uniform(0, 1) * place(
+        rng, n, blocks.beats(rng, n, sr, rng.uniform(0.15, 0.6)), kit(rng, sr)[1:3]
+    )
 
 
 def pattern_of_drums(rng: Rng, n: int, sr: int) -> Array:
@@ -228,8 +216,8 @@ def pad(rng: Rng, n: int, sr: int) -> Array:
     """A synthesiser drone: detuned chord, slowly opening and closing brightness."""
     root, x = rng.uniform(40, 250), np.zeros(n)
     for step in rng.choice([0, 3, 4, 7, 10, 12, 16, 19], rng.integers(1, 5), replace=False):
-        hz = root * 2 ** (step / 12) * (1 + 0.003 * drift(rng, n, sr, 0.5))
-        bright = 1 / (1 + np.exp(-2 * drift(rng, n, sr, 0.4)))
+        hz = root * 2 ** (step / 12) * (1 + 0.003 * blocks.drift(rng, n, sr, 0.5))
+        bright = 1 / (1 + np.exp(-2 * blocks.drift(rng, n, sr, 0.4)))
         amps = harmonics(rng, float(hz.max()), sr, 0.8)
         x += wave(cycles(hz, n, sr), amps) * bright + wave(cycles(hz, n, sr), amps[:2]) * (1 - bright)
     return x
@@ -249,6 +237,6 @@ def sweeps(rng: Rng, n: int, sr: int) -> Array:
 @sound(room=0.3)
 def whistling(rng: Rng, n: int, sr: int) -> Array:
     def breathy(r: Rng, hz: float, m: int, s: int) -> Array:
-        return flute(r, hz, m, s) * (1 + 0.1 * coloured(r, m, -6))
+        return flute(r, hz, m, s) * (1 + 0.1 * blocks.coloured(r, m, -6))
 
     return phrase(rng, n, sr, breathy, 500, 1500, 1)
