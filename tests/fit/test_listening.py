@@ -29,13 +29,16 @@ def test_gates_are_compared_where_they_lose_as_much_speech() -> None:
     loud = heard("recording", (100, 200), {(100, 200): 3.0, (700, 705): 4.0})
     quiet, dog = heard("nonspeech", None, {}), heard("nonspeech", None, {(10, 20): 3.5})
     many = [heard("speech", (100, 200), {(100, 200): 9.0}) for _ in range(199)]
-    found = compare([loud, quiet, dog, *many])
+    voices = [heard("voice", None, {(10, 20): 9.0}), heard("voice", None, {})]
+    hard = [heard("hard", (100, 200), {(100, 200): value}) for value in (9.0, 9.0, 9.0, 0.0)]
+    found = compare([loud, quiet, dog, *many, *voices, *hard])
     assert found["threshold"] <= 3
     wrong, pause = loud.wrong_seconds(found["threshold"])
     assert wrong == pytest.approx((5 + 2 * 12) * 0.04)
     assert found["pauses_in_spans"] == pytest.approx(wrong / pause)
     assert found["nonspeech_with_spans"] == 0.5
-    assert found["cost"] == pytest.approx((wrong / pause + 0.5) / 2)
+    assert (found["voice_with_spans"], found["hard_without_spans"]) == (0.5, 0.25)
+    assert found["cost"] == pytest.approx((wrong / pause + 0.5 + 0.5 + 0.25) / 4)
 
 
 def test_a_calibration_knows_every_utterance_and_every_pause() -> None:

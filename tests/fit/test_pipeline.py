@@ -26,6 +26,7 @@ PLAN = Plan(
     nonspeech_windows=4,
     held_out=4,
     recordings=1,
+    hard=1,
     strength_windows=2,
     expansion=2,
     k=4,

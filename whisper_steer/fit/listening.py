@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from whisper_steer.data.clips import Clip
-from whisper_steer.data.labels import spoken_frames
+from whisper_steer.data.labels import NONSPEECH, SPEECH, spoken_frames
 from whisper_steer.data.recordings import SAMPLE_RATE, STYLES, Script, recordings
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import DataError
+from whisper_steer.fit.degrade import at_speed, looped, mix, peak_safe, phone_band
 from whisper_steer.gate.conformal import conformal_threshold, loss_curve, smallest_promise
 from whisper_steer.gate.hearing import listen
 from whisper_steer.gate.kinds import FRAMES_PER_STEP, Gate
@@ -30,6 +32,8 @@ from whisper_steer.steer.artifact import Calibration
 CLEAR = 1.0
 """seconds from speech on at which a span in a pause counts as wrong"""
 PROMISE = 0.005
+HARD = ("0 dB", "-50 dB level", "phone", "half speed", "double speed")
+"""conditions of speech in which a gate shall lose as little as it can"""
 HEARD_STYLES = ("pauses", "dialogue", "loud-music")
 """of `whisper_steer.data.recordings.STYLES`; in a babble somebody does speak"""
 
@@ -44,6 +48,7 @@ class Heard:
     utterances: list[tuple[int, int]]
     """steps from and to"""
     kind: str
+    """speech, nonspeech or recording as of the clip; "voice" of a class that holds human voice, "hard" of hard speech"""
 
     def losses(self) -> list[Evidence]:
         """For each utterance, the `audible` evidence of its spoken steps."""
@@ -85,28 +90,35 @@ def hear(prefix: Prefix, gates: dict[str, Gate], clips: list[Clip], label: str) 
         for name, gate in gates.items():
             evidence = listen(remembering, gate, samples, 0.0).evidence
             spoken, utterances = _spoken(clip, samples, len(evidence))
-            found[name].append(Heard(evidence, spoken, utterances, clip.kind))
+            kind = "hard" if clip.condition in HARD else "voice" if clip.voice else clip.kind
+            found[name].append(Heard(evidence, spoken, utterances, kind))
     return found
 
 
 def compare(heard: list[Heard]) -> dict[str, float]:
-    """What a gate leaves wrong where `PROMISE` of the speech is left out.
+    """What a gate leaves wrong where `PROMISE` of the speech as recorded is left out.
 
-    The share of pauses in recordings that lies in spans, and of clips without speech that have one; ``cost`` is their
-    mean, by which gates are compared.
+    The shares of pauses in recordings that lie in spans, of clips without speech that have one (voice classes apart),
+    and of hard utterances (`hard_speech`) that have none; ``cost`` is their mean, by which gates are compared.
     """
+    hard, heard = [h for h in heard if h.kind == "hard"], [h for h in heard if h.kind != "hard"]
     losses = [loss for each in heard for loss in each.losses()]
     promise = max(PROMISE, smallest_promise(len(losses)))
     threshold = conformal_threshold(loss_curve(losses), len(losses), promise)
     wrong, pause = np.sum(
         [each.wrong_seconds(threshold) for each in heard if each.kind == "recording"] or [(0.0, 0.0)], axis=0
     )
-    silent = [float(each.evidence.max()) >= threshold for each in heard if each.kind == "nonspeech"]
+
+    def with_spans(some: list[Heard]) -> float:
+        return float(np.mean([each.evidence.max() >= threshold for each in some])) if some else 0.0
+
     shares = {
         "pauses_in_spans": float(wrong / pause) if pause else 0.0,
-        "nonspeech_with_spans": float(np.mean(silent)) if silent else 0.0,
+        "nonspeech_with_spans": with_spans([each for each in heard if each.kind == "nonspeech"]),
+        "voice_with_spans": with_spans([each for each in heard if each.kind == "voice"]),
+        "hard_without_spans": 1.0 - with_spans(hard) if hard else 0.0,
     }
-    return {"threshold": threshold, **shares, "cost": sum(shares.values()) / 2}
+    return {"threshold": threshold, **shares, "cost": sum(shares.values()) / len(shares)}
 
 
 def calibrate(heard: list[Heard]) -> Calibration:
@@ -114,6 +126,30 @@ def calibrate(heard: list[Heard]) -> Calibration:
     losses = [loss for each in heard for loss in each.losses()]
     nonspeech = [value for each in heard for value in _strongest(each)]
     return Calibration(loss_curve(losses), len(losses), torch.tensor(nonspeech))
+
+
+def hard_speech(speech: list[Clip], nonspeech: list[Clip], n: int, seed: int) -> list[Clip]:
+    """``n`` utterances in each of `HARD`."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for name in HARD:
+        for i in rng.permutation(len(speech))[:n]:
+            noise = nonspeech[int(rng.integers(len(nonspeech)))]
+            made.append(
+                speech[i].derived(name, partial(_hard, name, speech[i], noise, int(rng.integers(2**31))))
+            )
+    return made
+
+
+def _hard(name: str, clip: Clip, noise: Clip, seed: int) -> np.ndarray:
+    samples = clip.samples()
+    if name == "0 dB":
+        spoken = np.where(spoken_frames(samples), SPEECH, NONSPEECH)
+        background = looped(noise.samples(), len(samples), np.random.default_rng(seed))
+        return peak_safe(mix(samples, background, 0.0, spoken))
+    if name == "-50 dB level":
+        return samples * np.float32(10 ** (-50 / 20))
+    return phone_band(samples) if name == "phone" else at_speed(samples, 0.5 if name == "half speed" else 2.0)
 
 
 def held_out_recordings(clips: list[Clip], n: int, seed: int) -> list[Clip]:

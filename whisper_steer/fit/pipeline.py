@@ -49,6 +49,8 @@ class Plan:
     """single clips of a kind in each half of the held-out ones; 199 are the fewest with which 0.5 % can be promised"""
     recordings: int = 6
     """of each style in each half"""
+    hard: int = 30
+    """utterances of the choosing half in each hard condition"""
     strength_windows: int = 40
     """30 s of one held-out non-speech clip over and over, on which strengths are chosen"""
     expansion: int = 8
@@ -129,16 +131,25 @@ def fit(
     )
     gates = fit_gates(heard, latents, plan.seed, plan.conv_steps)
     prefix = Prefix(encoder, listening_point)
-    kind, compared = SAFE_GATE, {}
+    name_of_gate, compared = SAFE_GATE, {}
     if choosing:
-        chosen_on = [*choosing, *listening.held_out_recordings(choosing, plan.recordings, plan.seed)]
+        spoken, other = (select(choosing, kind, "choose") for kind in ("speech", "nonspeech"))
+        voices = [clip for clip in clips if clip.voice and clip.split == "choose"]
+        chosen_on = [
+            *choosing,
+            *voices[: plan.held_out],
+            *listening.hard_speech(spoken, other, plan.hard, plan.seed),
+            *listening.held_out_recordings(choosing, plan.recordings, plan.seed),
+        ]
         compared = {
             each: listening.compare(found)
             for each, found in listening.hear(prefix, gates, chosen_on, "to choose").items()
         }
-        kind = min(compared, key=lambda each: compared[each]["cost"])
+        name_of_gate = min(compared, key=lambda each: compared[each]["cost"])
     calibrate_on = [*calibrating, *listening.held_out_recordings(calibrating, plan.recordings, plan.seed + 1)]
-    found = listening.hear(prefix, {kind: gates[kind]}, calibrate_on, "to calibrate")[kind]
+    found = listening.hear(prefix, {name_of_gate: gates[name_of_gate]}, calibrate_on, "to calibrate")[
+        name_of_gate
+    ]
     calibration = listening.calibrate(found)
     return Artifact(
         name=name,
@@ -147,7 +158,7 @@ def fit(
         hook_point=point,
         gate_point=listening_point,
         edits=fitted.edits,
-        gate=gates[kind],
+        gate=gates[name_of_gate],
         calibration=calibration,
         strengths=fitted.strengths,
         sae=fitted.sae,
