@@ -48,7 +48,7 @@ class Heard:
     utterances: list[tuple[int, int]]
     """steps from and to"""
     kind: str
-    """speech, nonspeech or recording as of the clip; "voice" of a class that holds human voice, "hard" of hard speech"""
+    """speech, nonspeech or recording as the clip's; "voice" of classes that hold human voice, "hard" of `HARD`"""
 
     def losses(self) -> list[Evidence]:
         """For each utterance, the `audible` evidence of its spoken steps."""
