@@ -25,19 +25,19 @@ def heard(kind: str, spoken: tuple[int, int] | None, loud: dict[tuple[int, int],
 
 
 def test_gates_are_compared_where_they_lose_as_much_speech() -> None:
-    """By counting: all speech stays up to 3; there 0.2 s of a pause in a recording, with margins 1.2 s, is a span."""
+    """By counting: no threshold above 3 loses as little as 2 % of the speech. There 0.2 s of a pause in a recording are a
+    span, which is 1.2 s with its margins."""
     loud = heard("recording", (100, 200), {(100, 200): 3.0, (700, 705): 4.0})
     quiet, dog = heard("nonspeech", None, {}), heard("nonspeech", None, {(10, 20): 3.5})
-    many = [heard("speech", (100, 200), {(100, 200): 9.0}) for _ in range(199)]
+    many = [heard("speech", (100, 200), {(100, 200): 3.0}) for _ in range(40)]
     voices = [heard("voice", None, {(10, 20): 9.0}), heard("voice", None, {})]
     hard = [heard("hard", (100, 200), {(100, 200): value}) for value in (9.0, 9.0, 9.0, 0.0)]
     found = compare([loud, quiet, dog, *many, *voices, *hard])
-    assert found["threshold"] <= 3
-    wrong, pause = loud.wrong_seconds(found["threshold"])
+    wrong, pause = loud.wrong_seconds(3.0)
     assert wrong == pytest.approx((5 + 2 * 12) * 0.04)
     assert found["pauses_in_spans"] == pytest.approx(wrong / pause)
-    assert found["nonspeech_with_spans"] == 0.5
-    assert (found["voice_with_spans"], found["hard_without_spans"]) == (0.5, 0.25)
+    assert (found["nonspeech_with_spans"], found["voice_with_spans"]) == (0.5, 0.5)
+    assert found["hard_without_spans"] == 0.25
     assert found["cost"] == pytest.approx((wrong / pause + 0.5 + 0.5 + 0.25) / 4)
 
 

@@ -23,7 +23,7 @@ from whisper_steer.data.recordings import SAMPLE_RATE, STYLES, Script, recording
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import DataError
 from whisper_steer.fit.degrade import at_speed, looped, mix, peak_safe, phone_band
-from whisper_steer.gate.conformal import conformal_threshold, loss_curve, smallest_promise
+from whisper_steer.gate.conformal import loss_curve
 from whisper_steer.gate.hearing import listen
 from whisper_steer.gate.kinds import FRAMES_PER_STEP, Gate
 from whisper_steer.gate.spans import STEP_SECONDS, Evidence, audible, spans_of
@@ -31,7 +31,8 @@ from whisper_steer.steer.artifact import Calibration
 
 CLEAR = 1.0
 """seconds from speech on at which a span in a pause counts as wrong"""
-PROMISE = 0.005
+LOSSES = (0.0025, 0.005, 0.01, 0.02)
+"""mean losses of speech as recorded at which gates are compared: at one alone, two or three clips would decide"""
 HARD = ("0 dB", "-50 dB level", "phone", "half speed", "double speed")
 """conditions of speech in which a gate shall lose as little as it can"""
 HEARD_STYLES = ("pauses", "dialogue", "loud-music")
@@ -96,29 +97,36 @@ def hear(prefix: Prefix, gates: dict[str, Gate], clips: list[Clip], label: str) 
 
 
 def compare(heard: list[Heard]) -> dict[str, float]:
-    """What a gate leaves wrong where `PROMISE` of the speech as recorded is left out.
+    """What a gate leaves wrong where as much speech as recorded is left out: the mean over `LOSSES`.
 
     The shares of pauses in recordings that lie in spans, of clips without speech that have one (voice classes apart),
     and of hard utterances (`hard_speech`) that have none; ``cost`` is their mean, by which gates are compared.
     """
     hard, heard = [h for h in heard if h.kind == "hard"], [h for h in heard if h.kind != "hard"]
-    losses = [loss for each in heard for loss in each.losses()]
-    promise = max(PROMISE, smallest_promise(len(losses)))
-    threshold = conformal_threshold(loss_curve(losses), len(losses), promise)
-    wrong, pause = np.sum(
-        [each.wrong_seconds(threshold) for each in heard if each.kind == "recording"] or [(0.0, 0.0)], axis=0
-    )
+    curve = loss_curve([loss for each in heard for loss in each.losses()])
+    rows = [_wrong_at(_threshold_at(curve, loss), heard, hard) for loss in LOSSES]
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return {**means, "cost": float(np.mean(list(means.values())))}
 
+
+def _threshold_at(curve: Tensor, loss: float) -> float:
+    """The largest threshold at which the mean loss does not exceed ``loss``."""
+    kept = curve[:, 1] <= loss + 1e-9
+    return float(curve[kept, 0].max()) if bool(kept.any()) else float(curve[0, 0])
+
+
+def _wrong_at(threshold: float, heard: list[Heard], hard: list[Heard]) -> dict[str, float]:
     def with_spans(some: list[Heard]) -> float:
         return float(np.mean([each.evidence.max() >= threshold for each in some])) if some else 0.0
 
-    shares = {
+    recorded = [each.wrong_seconds(threshold) for each in heard if each.kind == "recording"]
+    wrong, pause = np.sum(recorded or [(0.0, 0.0)], axis=0)
+    return {
         "pauses_in_spans": float(wrong / pause) if pause else 0.0,
         "nonspeech_with_spans": with_spans([each for each in heard if each.kind == "nonspeech"]),
         "voice_with_spans": with_spans([each for each in heard if each.kind == "voice"]),
         "hard_without_spans": 1.0 - with_spans(hard) if hard else 0.0,
     }
-    return {"threshold": threshold, **shares, "cost": sum(shares.values()) / len(shares)}
 
 
 def calibrate(heard: list[Heard]) -> Calibration:
