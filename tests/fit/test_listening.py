@@ -25,7 +25,7 @@ def heard(kind: str, spoken: tuple[int, int] | None, loud: dict[tuple[int, int],
 
 
 def test_gates_are_compared_where_they_lose_as_much_speech() -> None:
-    """By counting: no threshold above 3 loses as little as 2 % of the speech. There 0.2 s of a pause are a span of 1.2."""
+    """No threshold above 3 loses as little as 2 % of the speech. There 0.2 s of a pause are 1.2 s of a span."""
     loud = heard("recording", (100, 200), {(100, 200): 3.0, (700, 705): 4.0})
     quiet, dog = heard("nonspeech", None, {}), heard("nonspeech", None, {(10, 20): 3.5})
     many = [heard("speech", (100, 200), {(100, 200): 3.0}) for _ in range(40)]

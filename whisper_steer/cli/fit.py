@@ -136,8 +136,8 @@ def summary(artifact: Artifact, path: Path) -> str:
         mark = " (chosen)" if kind == best else ""
         lines.append(
             f"gate {kind}{mark}: with 0.25 to 2% of held-out speech left out, {row['pauses_in_spans']:.2%} of pauses "
-            f"lie in spans, {row['nonspeech_with_spans']:.1%} of clips without speech and {row['voice_with_spans']:.1%} of "
-            f"voice classes have one, {row['hard_without_spans']:.1%} of hard utterances have none"
+            f"lie in spans, {row['nonspeech_with_spans']:.1%} of clips without speech and "
+            f"{row['voice_with_spans']:.1%} of voice classes have one, {row['hard_without_spans']:.1%} of hard utterances have none"
         )
     smallest = info["calibration"]["smallest_promise"]
     threshold = choose_threshold(
