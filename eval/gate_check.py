@@ -46,7 +46,7 @@ SNR = (10, 0, -5)
 @click.option(
     "--hard", default=250, show_default=True, help="Speech clips in each hard condition, 0 for none."
 )
-@click.option("--max-suppressed-speech", type=float, help="The promise.  [default: 0.005]")
+@click.option("--max-suppressed-speech", type=float, help="The promise.  [default: 0.003]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write every clip's evidence to this JSON.")
 def check_gate(

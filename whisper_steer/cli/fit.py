@@ -18,6 +18,7 @@ from whisper_steer.gate.conformal import choose_threshold
 from whisper_steer.models.load import load_model
 from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact, check_free
+from whisper_steer.steer.steering import DEFAULT_MAX_SUPPRESSED_SPEECH
 
 DEFAULTS = pipeline.Plan()
 
@@ -136,12 +137,15 @@ def summary(artifact: Artifact, path: Path) -> str:
         mark = " (chosen)" if kind == best else ""
         lines.append(
             f"gate {kind}{mark}: with 0.25 to 2% of held-out speech left out, {row['pauses_in_spans']:.2%} of pauses "
-            f"lie in spans, {row['nonspeech_with_spans']:.1%} of clips without speech and "
-            f"{row['voice_with_spans']:.1%} of voice classes have one, {row['hard_without_spans']:.1%} of hard utterances have none"
+            f"lie in spans, {row['nonspeech_with_spans']:.1%} of clips without speech have one, "
+            f"{row['voice_with_spans']:.1%} of voice classes; {row['hard_without_spans']:.1%} of hard speech has none"
         )
     smallest = info["calibration"]["smallest_promise"]
     threshold = choose_threshold(
-        calibration.curve, calibration.utterances, calibration.nonspeech, max(0.005, smallest)
+        calibration.curve,
+        calibration.utterances,
+        calibration.nonspeech,
+        max(DEFAULT_MAX_SUPPRESSED_SPEECH, smallest),
     )
     lines.append(
         f"calibration: {calibration.utterances} utterances, smallest promise {smallest:.2%}; threshold {threshold:.2f}"

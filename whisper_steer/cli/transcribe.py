@@ -37,7 +37,7 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
     metavar="NAME",
     help=f"With --mode steer: {', '.join(METHODS.choices)}.  [default: clamp]",
 )
-@click.option("--max_suppressed_speech", type=SHARE, help="Share of speech at risk.  [default: 0.005]")
+@click.option("--max_suppressed_speech", type=SHARE, help="Share of speech at risk.  [default: 0.003]")
 @click.option("--auto_fit", is_flag=True, help="Fit steering, once, for a checkpoint that has none.")
 @runtime_options
 @stock_options

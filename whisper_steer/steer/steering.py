@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from whisper_steer.encoders.hooks import hooked
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import ArtifactError, UsageError
-from whisper_steer.gate.conformal import choose_threshold
+from whisper_steer.gate.conformal import choose_threshold, smallest_promise
 from whisper_steer.gate.hearing import Hearing, listen, listen_to_mel
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.find import find, resolve
@@ -29,7 +29,8 @@ Mode = Literal["skip", "steer", "off"]
 
 DEFAULT_MODE: Mode = "skip"
 DEFAULT_METHOD = "clamp"
-DEFAULT_MAX_SUPPRESSED_SPEECH = 0.005
+DEFAULT_MAX_SUPPRESSED_SPEECH = 0.003
+"""or the smallest that the calibration can promise, where that is more"""
 
 
 class Steering:
@@ -38,7 +39,8 @@ class Steering:
     mode: "skip" does not decode what lies outside of the spans of speech, "steer" edits it and decodes, "off" is stock.
     method: how activations are edited in mode "steer", see `whisper_steer.steer.methods`; ``strength`` None takes the
     artifact's. max_suppressed_speech: the promise that sets the gate's threshold, see `whisper_steer.gate.conformal`
-    (a share; None is 0.5 %). Holds no state of a transcription: one may serve several threads.
+    (a share; None is 0.3 %, or the least that the calibration can promise). Holds no state of a transcription: one may
+    serve several threads.
     """
 
     def __init__(
@@ -57,10 +59,9 @@ class Steering:
         self.method_name = method or DEFAULT_METHOD
         self.method = get_method(self.method_name)
         self.strength = self.artifact.strengths.get(self.method_name, 1.0) if strength is None else strength
-        self.promise = (
-            DEFAULT_MAX_SUPPRESSED_SPEECH if max_suppressed_speech is None else max_suppressed_speech
-        )
         calibration = self.artifact.calibration
+        least = max(DEFAULT_MAX_SUPPRESSED_SPEECH, smallest_promise(calibration.utterances))
+        self.promise = least if max_suppressed_speech is None else max_suppressed_speech
         self.threshold = choose_threshold(
             calibration.curve, calibration.utterances, calibration.nonspeech, self.promise
         )
