@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from whisper.model import AudioEncoder, Whisper
 
+from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.encoders import record as module
 from whisper_steer.encoders.hooks import read_activations
@@ -54,7 +55,7 @@ def test_what_is_kept_is_what_the_encoder_gives_and_is_not_made_twice(
     tiny_model: Whisper, tmp_path: Path
 ) -> None:
     first = run(tiny_model.encoder, tmp_path)
-    mel = module.log_mel(next(made(0)).samples[:32000], 80)
+    mel = window_mel(next(made(0)).samples[:32000], 80)
     expected = read_activations(tiny_model.encoder, mel[None], ["ln_post"])["ln_post"][0].half().numpy()
     np.testing.assert_allclose(first.hidden[0], expected, atol=1e-3)
     assert same(first, run(tiny_model.encoder, tmp_path, windows=never()))
@@ -88,7 +89,9 @@ def test_a_killed_recording_goes_on_where_it_was(tiny_model: Whisper, tmp_path: 
     with pytest.raises(Killed):
         run(tiny_model.encoder, tmp_path / "killed", n=5, windows=killed())
     passes: list[int] = []
-    handle = tiny_model.encoder.register_forward_hook(lambda _m, args, _o: passes.append(len(args[0])))
+    handle = tiny_model.encoder.blocks[0].register_forward_hook(
+        lambda _m, args, _o: passes.append(len(args[0]))
+    )
     resumed = run(tiny_model.encoder, tmp_path / "killed", n=5)
     handle.remove()
     assert passes == [2, 1]

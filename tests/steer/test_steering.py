@@ -123,7 +123,7 @@ def test_a_stricter_promise_lowers_the_threshold(tiny_model: Whisper) -> None:
     heard = [rng.normal(rng.normal(4, 2), 1, 50).astype(np.float32) for _ in range(400)]
     artifact.calibration.curve = loss_curve(heard)
     artifact.calibration.nonspeech = torch.full((5,), -100.0)
-    strict, usual, lax = (Steering(artifact, max_suppressed_speech=share) for share in (0.003, None, 0.05))
+    strict, usual, lax = (Steering(artifact, max_suppressed_speech=share) for share in (0.0026, None, 0.05))
     assert strict.threshold < usual.threshold < lax.threshold
     assert usual.promise == DEFAULT_MAX_SUPPRESSED_SPEECH
     assert usual.describe()["threshold"] == usual.threshold
