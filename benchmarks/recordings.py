@@ -38,7 +38,7 @@ from whisper_steer.eval.report import table
 from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.models.load import load_model
 from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
-from whisper_steer.runtimes.results import flat
+from whisper_steer.runtimes.results import flat, in_whole_frames
 from whisper_steer.steer.steering import Steering
 
 WARM_UP = 20
@@ -127,7 +127,9 @@ def openai_systems(model: whisper.Whisper, steering: Steering, common: dict[str,
 
     def spans(audio: Audio) -> Segments:
         places = vads.seconds_of(vads.silero(audio))
-        return stock(audio, clip_timestamps=flat(places)) if places else []
+        return (
+            stock(audio, clip_timestamps=flat(in_whole_frames(places, len(audio) / RATE))) if places else []
+        )
 
     def joined(audio: Audio) -> Segments:
         chunks = vads.silero(audio)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from whisper_steer.data.clips import Audio
-from whisper_steer.runtimes.results import first_speech, flat
+from whisper_steer.runtimes.results import first_speech, flat, in_whole_frames
 
 from ..metrics import Output
 from ..session import Session
@@ -35,7 +35,7 @@ class Spans(System):
             return Output("", score=noted)
         options: dict[str, Any] = {}
         if places != [(0.0, len(audio) / SAMPLE_RATE)]:
-            options["clip_timestamps"] = flat(places)
+            options["clip_timestamps"] = flat(in_whole_frames(places, len(audio) / SAMPLE_RATE))
             if session.options.get("language") is None and session.model.is_multilingual:
                 options["language"] = session.language(first_speech(audio, places))
         output = session.transcribe(self, audio, **options)

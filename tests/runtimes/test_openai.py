@@ -345,3 +345,13 @@ def test_wrong_use_is_told(
         whisper_steer.transcribe(
             tiny_model, audio, steering=steering(tiny_model, 0.0), mode="skip", **OPTIONS
         )
+
+
+@pytest.mark.parametrize("mode", ["skip", "steer"])
+def test_a_last_span_of_half_a_frame_more_comes_to_an_end(tiny_model: Whisper, mode: Any) -> None:
+    """Stock's loop runs for ever where a clip ends behind the last whole frame, which half of all lengths do."""
+    audio = np.concatenate([noise_of(6), tone_of(5)])[:-75]
+    chosen = told(tiny_model, (6.0, len(audio) / 16000))
+    chosen.mode = mode
+    found = whisper_steer.transcribe(tiny_model, audio, steering=chosen, **GREEDY)
+    assert found["segments"]

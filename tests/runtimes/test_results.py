@@ -111,3 +111,10 @@ def test_results_say_what_acted_and_where(tiny_model: Whisper, hearing: Hearing)
     found = results.with_evidence(segments, hearing)
     assert [s["steering"] for s in found] == [{"evidence": 1.0}, {"evidence": -1.0}]
     assert [{k: v for k, v in s.items() if k != "steering"} for s in found] == segments
+
+
+def test_no_clip_ends_behind_the_last_whole_frame() -> None:
+    """openai-whisper's loop never ends on such a clip: the program would hang."""
+    assert results.in_whole_frames([(0.0, 2.0), (5.0, 10.006)], 10.006) == [(0.0, 2.0), (5.0, 10.0)]
+    assert results.in_whole_frames([(1.0, 3.0), (10.003, 10.006)], 10.006) == [(1.0, 3.0)]
+    assert results.in_whole_frames([(0.0, 10.0)], 10.0) == [(0.0, 10.0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import pairwise
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from whisper.audio import N_SAMPLES, SAMPLE_RATE
+from whisper.audio import FRAMES_PER_SECOND, N_SAMPLES, SAMPLE_RATE
 
 from whisper_steer.errors import UsageError
 from whisper_steer.gate.hearing import Hearing
@@ -50,18 +51,28 @@ def flat(clips: Clips) -> list[float]:
     return [time for clip in clips for time in clip]
 
 
+def in_whole_frames(clips: Clips, seconds: float) -> Clips:
+    """Clips none of which reaches behind the last whole frame of 10 ms of a recording.
+
+    openai-whisper rounds the end of a clip to frames; where that is one behind the last, its loop never ends.
+    """
+    last = math.floor(seconds * FRAMES_PER_SECOND + 1e-6) / FRAMES_PER_SECOND
+    return [(start, min(end, last)) for start, end in clips if start < last]
+
+
 def to_decode(steering: Steering, hearing: Hearing, clips: Clips) -> Clips:
     """What the decoder gets of a user's clips: the speech in them, or in mode "steer" all of them, cut where speech
     begins and ends, so that no window holds both."""
     if steering.mode == "skip":
-        return hearing.within(clips)
+        return in_whole_frames(hearing.within(clips), hearing.seconds)
     edges = [0.0, *(time for span in hearing.spans for time in (span.start, span.end)), hearing.seconds]
-    return [
+    found = [
         (max(start, a), min(end, b))
         for start, end in clips
         for a, b in pairwise(edges)
         if min(end, b) > max(start, a)
     ]
+    return in_whole_frames(found, hearing.seconds)
 
 
 def common(first: Clips, second: Clips) -> Clips:
