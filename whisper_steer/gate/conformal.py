@@ -15,6 +15,8 @@ from torch import Tensor
 from whisper_steer.errors import UsageError
 from whisper_steer.gate.spans import Evidence
 
+LET_THROUGH = 0.03
+"""share of held-out clips and pauses without speech that may have a span, if the promise keeps the threshold no lower"""
 POINTS = 512
 """of a curve; between two of them the loss is taken for that of the higher one"""
 
@@ -58,11 +60,15 @@ def conformal_threshold(curve: Tensor, n: int, promise: float) -> float:
 
 
 def choose_threshold(curve: Tensor, n: int, nonspeech: Tensor, promise: float) -> float:
-    """The threshold in use: the middle of the room between the promise's bound and the held-out non-speech below it.
+    """The threshold in use: as low as the held-out clips and pauses without speech allow, and no higher than promised.
 
-    ``nonspeech`` (m,): the strongest step of each held-out clip without speech. Anywhere in that room the same clips
-    are stopped; in its middle speech is left out no more than needed. Where none lies below the bound, it is the bound.
+    ``nonspeech`` (m,): the strongest step of each. `LET_THROUGH` of them may have a span; a threshold that stops more of
+    them costs speech that is harder than the calibration's. It lies in the middle between the strongest that must be
+    stopped and the next, or the promise's bound; where that one is not below the bound, it is the bound.
     """
     bound = conformal_threshold(curve, n, promise)
-    below = nonspeech[nonspeech < bound]
-    return (bound + float(below.max())) / 2 if len(below) else bound
+    strongest = nonspeech.sort(descending=True).values
+    allowed = int(LET_THROUGH * len(strongest))
+    stopped = float(strongest[allowed])
+    above = min(bound, float(strongest[allowed - 1])) if allowed else bound
+    return (stopped + above) / 2 if stopped < bound else bound
