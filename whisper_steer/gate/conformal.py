@@ -16,7 +16,7 @@ from whisper_steer.errors import UsageError
 from whisper_steer.gate.spans import Evidence
 
 LET_THROUGH = 0.03
-"""share of held-out clips and pauses without speech that may have a span, if the promise keeps the threshold no lower"""
+"""share of held-out clips and pauses without speech that may have a span"""
 POINTS = 512
 """of a curve; between two of them the loss is taken for that of the higher one"""
 
@@ -62,9 +62,9 @@ def conformal_threshold(curve: Tensor, n: int, promise: float) -> float:
 def choose_threshold(curve: Tensor, n: int, nonspeech: Tensor, promise: float) -> float:
     """The threshold in use: as low as the held-out clips and pauses without speech allow, and no higher than promised.
 
-    ``nonspeech`` (m,): the strongest step of each. `LET_THROUGH` of them may have a span; a threshold that stops more of
-    them costs speech that is harder than the calibration's. It lies in the middle between the strongest that must be
-    stopped and the next, or the promise's bound; where that one is not below the bound, it is the bound.
+    ``nonspeech`` (m,): the strongest step of each. `LET_THROUGH` of them may have a span; a threshold that stops more
+    costs speech that is harder than the calibration's. It lies in the middle between the strongest that must be stopped
+    and the next, or the promise's bound; where that one is not below the bound, it is the bound.
     """
     bound = conformal_threshold(curve, n, promise)
     strongest = nonspeech.sort(descending=True).values
