@@ -7,6 +7,7 @@ with pauses made from them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,14 +20,14 @@ from tqdm import tqdm
 
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.labels import NONSPEECH, SPEECH, spoken_frames
-from whisper_steer.data.recordings import SAMPLE_RATE, STYLES, Script, recordings
+from whisper_steer.data.recordings import SAMPLE_RATE, Script, recordings
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import DataError
 from whisper_steer.fit.degrade import at_speed, looped, mix, peak_safe, phone_band
 from whisper_steer.gate.conformal import loss_curve
-from whisper_steer.gate.hearing import listen
+from whisper_steer.gate.hearing import STEP_SAMPLES, listen
 from whisper_steer.gate.kinds import FRAMES_PER_STEP, Gate
-from whisper_steer.gate.spans import STEP_SECONDS, Evidence, audible, spans_of
+from whisper_steer.gate.spans import STEP_SECONDS, Evidence, audible, runs_of, spans_of
 from whisper_steer.steer.artifact import Calibration
 
 CLEAR = 1.0
@@ -57,10 +58,15 @@ class Heard:
         found = [reach[a:b][self.spoken[a:b]] for a, b in self.utterances]
         return [steps for steps in found if len(steps)]
 
-    def wrong_seconds(self, threshold: float) -> tuple[float, float]:
-        """Seconds of pause inside of spans, and seconds of pause, each `CLEAR` of speech."""
+    @property
+    def pause(self) -> npt.NDArray[np.bool_]:
+        """(steps,) `CLEAR` of speech."""
         margin = round(CLEAR / STEP_SECONDS)
-        pause = ~ndimage.binary_dilation(self.spoken, np.ones(2 * margin + 1))
+        return np.asarray(~ndimage.binary_dilation(self.spoken, np.ones(2 * margin + 1)))
+
+    def wrong_seconds(self, threshold: float) -> tuple[float, float]:
+        """Seconds of pause inside of spans, and seconds of pause."""
+        pause = self.pause
         inside = np.zeros(len(pause), bool)
         for span in spans_of(self.evidence, threshold, len(pause) * STEP_SECONDS):
             inside[round(span.start / STEP_SECONDS) : round(span.end / STEP_SECONDS)] = True
@@ -88,10 +94,10 @@ def hear(prefix: Prefix, gates: dict[str, Gate], clips: list[Clip], label: str) 
     for clip in tqdm(clips, desc=f"listening, {label}", unit="clip"):
         samples = clip.samples()
         remembering.kept.clear()
+        spoken, utterances = _spoken(clip, samples)
+        kind = "hard" if clip.condition in HARD else "voice" if clip.voice else clip.kind
         for name, gate in gates.items():
             evidence = listen(remembering, gate, samples, 0.0).evidence
-            spoken, utterances = _spoken(clip, samples, len(evidence))
-            kind = "hard" if clip.condition in HARD else "voice" if clip.voice else clip.kind
             found[name].append(Heard(evidence, spoken, utterances, kind))
     return found
 
@@ -164,11 +170,8 @@ def held_out_recordings(clips: list[Clip], n: int, seed: int) -> list[Clip]:
     """``n`` recordings of each of `HEARD_STYLES` from held-out clips; none where they do not suffice."""
     made: list[Clip] = []
     for style in HEARD_STYLES:
-        if style in STYLES:
-            try:
-                made += recordings(clips, style, n, seed, split="choose")
-            except DataError:
-                continue
+        with suppress(DataError):
+            made += recordings(clips, style, n, seed, split="choose")
     return made
 
 
@@ -176,15 +179,12 @@ def _strongest(heard: Heard) -> Iterator[float]:
     if heard.kind == "nonspeech":
         yield float(heard.evidence.max())
     if heard.kind == "recording":
-        margin = round(CLEAR / STEP_SECONDS)
-        pauses, n = ndimage.label(~ndimage.binary_dilation(heard.spoken, np.ones(2 * margin + 1)))
-        yield from (float(heard.evidence[pauses == i].max()) for i in range(1, n + 1))
+        yield from (float(heard.evidence[start:end].max()) for start, end in runs_of(heard.pause))
 
 
-def _spoken(
-    clip: Clip, samples: np.ndarray, steps: int
-) -> tuple[npt.NDArray[np.bool_], list[tuple[int, int]]]:
+def _spoken(clip: Clip, samples: np.ndarray) -> tuple[npt.NDArray[np.bool_], list[tuple[int, int]]]:
     """Spoken steps of a clip or recording, and its utterances."""
+    steps = -(-len(samples) // STEP_SAMPLES)
     frames = np.zeros(steps * FRAMES_PER_STEP, bool)
     if clip.kind == "nonspeech":
         return frames[::FRAMES_PER_STEP], []

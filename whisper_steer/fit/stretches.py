@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from whisper_steer.data.labels import SPEECH
 from whisper_steer.gate.kinds import FRAMES_PER_STEP, POOL_STEPS
+from whisper_steer.gate.spans import runs_of
 
 POOL_FRAMES = FRAMES_PER_STEP * POOL_STEPS
 PAUSE = 25
@@ -41,12 +42,12 @@ def cut(labels: np.ndarray, content: int) -> list[Stretch]:
     """The stretches of one window. ``labels`` (frames,) int8; of the padding behind ``content`` there is one."""
     speech = labels == SPEECH
     found = []
-    for start, end in _runs(_closed(speech)):
+    for start, end in runs_of(_closed(speech)):
         if speech[start:end].sum() >= SHORTEST_SPEECH:
             start, end = max(0, start - MARGIN), min(len(labels), end + MARGIN)
             start = min(start, len(labels) - POOL_FRAMES)
             found.append(Stretch(start, max(end, start + POOL_FRAMES), True))
-    for start, end in _runs(~_near(speech)):
+    for start, end in runs_of(~_near(speech)):
         edges = [*range(start, min(end, max(content, start + 1)), LONGEST), end]
         found += [Stretch(a, b, False) for a, b in pairwise(edges) if b - a >= POOL_FRAMES]
     return found
@@ -59,7 +60,3 @@ def _closed(speech: np.ndarray) -> np.ndarray:
 
 def _near(speech: np.ndarray) -> np.ndarray:
     return np.asarray(ndimage.binary_dilation(speech, iterations=CLEAR))
-
-
-def _runs(frames: np.ndarray) -> list[tuple[int, int]]:
-    return [(part.start, part.stop) for (part,) in ndimage.find_objects(ndimage.label(frames)[0])]

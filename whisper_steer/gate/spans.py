@@ -55,7 +55,7 @@ def spans_of(evidence: Evidence, threshold: float, seconds: float) -> list[Span]
     """The spans of a recording of so many seconds, in order; none where no step reaches the threshold."""
     if not len(evidence):
         return []
-    runs = _runs(ndimage.binary_dilation(evidence >= threshold, np.ones(2 * _margin + 1)))
+    runs = runs_of(ndimage.binary_dilation(evidence >= threshold, np.ones(2 * _margin + 1)))
     if not runs:
         return []
     last = len(evidence)
@@ -77,5 +77,6 @@ def spans_of(evidence: Evidence, threshold: float, seconds: float) -> list[Span]
     ]
 
 
-def _runs(steps: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs_of(steps: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and behind the last of each run of True in (n,) bool."""
     return [(part.start, part.stop) for (part,) in ndimage.find_objects(ndimage.label(steps)[0])]
