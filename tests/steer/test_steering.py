@@ -1,5 +1,6 @@
 """If these fail, speech is edited although somebody speaks, or what is no speech is left as it was."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact, wrapped
 from whisper.model import Whisper
 
 from whisper_steer.encoders.hooks import read_activations, run
+from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
 from whisper_steer.gate.conformal import loss_curve
 from whisper_steer.steer.methods import METHODS
@@ -115,6 +117,34 @@ def test_edits_keep_the_dtype_and_what_they_do_not_change(tiny_model: Whisper) -
     assert found.dtype == torch.float16 and not torch.equal(found, hidden)
     nothing = Steering(artifact, mode="steer", method="multiplicative", strength=1.0)
     assert torch.equal(nothing.edit(hidden), hidden)
+
+
+@torch.no_grad()
+def test_another_thread_that_listens_meanwhile_decides_nothing_here(
+    tiny_model: Whisper, mels: torch.Tensor
+) -> None:
+    """It runs the same blocks, on which the hooks sit: its windows must not be taken for ours, nor be edited."""
+    artifact = make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN)
+    artifact.gate_point = "blocks.0"
+    steering = Steering(artifact, mode="steer")
+    alone = edited(steering, tiny_model.encoder, mels)
+    prefix = Prefix(tiny_model.encoder, "blocks.1")
+    unedited, heard, here = prefix(mels[:1]), [], threading.get_ident()
+
+    def meanwhile(*_: Any) -> None:
+        if threading.get_ident() == here:
+            other = threading.Thread(target=lambda: heard.append(prefix(mels[:1])))
+            other.start()
+            other.join()
+
+    with steering.editing(tiny_model.encoder):
+        between = tiny_model.encoder.blocks[0].register_forward_hook(meanwhile)
+        try:
+            found = run(tiny_model.encoder, mels)
+        finally:
+            between.remove()
+    assert torch.equal(found, alone)
+    assert torch.equal(heard[0], unedited)
 
 
 def test_a_stricter_promise_lowers_the_threshold(tiny_model: Whisper) -> None:

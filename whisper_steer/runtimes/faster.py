@@ -158,16 +158,15 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         if vad_filter:
             given = results.common(given, _silero(samples, vad_parameters))
         longest = float(kwargs.get("chunk_length") or CHUNK_LENGTH)
-        clips = results.to_decode(steering, hearing, given)
+        clips = results.pieces(steering, hearing, given, longest)
         if not clips:
             return _nothing(stock, steering, hearing, kwargs, vad_filter=False)
         language = _detect(self.model, samples, hearing.within(given), kwargs)
         if steering.mode == "steer":  # a window is edited or not, so that it must not hold speech and more
             kwargs.setdefault("suppress_blank", False)
-            windows = [{"start": a, "end": b} for a, b in results.cut(clips, longest)]
+            windows = [{"start": a, "end": b} for a, b in clips]
             segments, info = stock(samples, clip_timestamps=windows, vad_filter=False, **language.options)
         else:
-            clips = hearing.chunks(longest, clips)
             joined, windows, chunks = results.joined(samples, clips, longest)
             segments, info = stock(joined, clip_timestamps=windows, vad_filter=False, **language.options)
             segments = until_clips_end(segments, [(w["start"], w["end"]) for w in windows])

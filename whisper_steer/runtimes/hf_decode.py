@@ -7,25 +7,21 @@ empty one beside them that makes them several.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
 
 from whisper_steer.encoders import hooks
+from whisper_steer.runtimes.locks import lock_of
 from whisper_steer.steer.steering import Steering
 
 Segments = list[dict[str, Any]]
 """of one row, as ``return_segments`` gives them"""
-
-_locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-_making_lock = threading.Lock()
 
 
 def bounded(generate: Callable[..., Any], features: Tensor, mask: Tensor, **options: Any) -> Any:
@@ -91,19 +87,13 @@ def moved(segment: dict[str, Any], start: int, end: int) -> dict[str, Any]:
     return {**segment, **times}
 
 
-def lock_of(model: Any) -> threading.RLock:
-    """What a thread holds while a model decodes: in mode "steer" hooks sit on its encoder meanwhile."""
-    with _making_lock:
-        return _locks.setdefault(hooks.unwrap(model.model.encoder), threading.RLock())
-
-
 @contextmanager
 def decoding(model: Any, steering: Steering) -> Iterator[None]:
     """Decode by a model for the ``with`` block; in mode "steer" its encoder edits windows in which nobody speaks.
 
     A compiled encoder runs as it was before then, because compiled code calls no hooks.
     """
-    with lock_of(model):
+    with lock_of(hooks.unwrap(model.model.encoder)):
         if steering.mode != "steer":
             yield
             return

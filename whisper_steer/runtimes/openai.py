@@ -6,12 +6,10 @@ stock's own code. A recording in which somebody speaks throughout is transcribed
 
 from __future__ import annotations
 
-import threading
 from contextlib import nullcontext
 from pathlib import Path
 from types import FunctionType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,6 +25,7 @@ from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import UsageError
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.runtimes import results
+from whisper_steer.runtimes.locks import lock_of
 from whisper_steer.runtimes.remember import Keeping, Remembering
 from whisper_steer.steer.steering import Mode, Steering, steering_for
 
@@ -37,9 +36,6 @@ stock_loop = FunctionType(
 )
 """openai-whisper's `transcribe` with the spectrogram made in blocks: the same numbers in bounded memory."""
 stock_loop.__kwdefaults__ = whisper.transcribe.__kwdefaults__
-
-_locks: WeakKeyDictionary[Whisper, threading.RLock] = WeakKeyDictionary()
-_making_lock = threading.Lock()
 
 
 def transcribe(
@@ -103,12 +99,6 @@ def prepare(model: Whisper, steering: Steering | str | Path | None, **options: A
     return steering_for(lambda: encoder_fingerprint(model.encoder), steering, **options)
 
 
-def lock_of(model: Whisper) -> threading.RLock:
-    """What a thread holds while a model decodes: openai-whisper is not safe by itself."""
-    with _making_lock:
-        return _locks.setdefault(model, threading.RLock())
-
-
 def _decode(
     model: Remembering, samples: Any, steering: Steering, hearing: Hearing, options: dict[str, Any]
 ) -> dict[str, Any]:
@@ -143,4 +133,4 @@ def _language(model: Remembering, speech: Any, options: dict[str, Any]) -> str:
     return str(language)
 
 
-__all__ = ["listen", "lock_of", "prepare", "transcribe"]
+__all__ = ["listen", "prepare", "transcribe"]

@@ -7,6 +7,7 @@ activations are edited.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,13 +105,20 @@ class Steering:
 
     @contextmanager
     def editing(self, encoder: nn.Module) -> Iterator[None]:
-        """Edit the windows in which nobody speaks in every pass of an encoder, for the ``with`` block."""
+        """Edit the windows in which nobody speaks in every pass of an encoder, for the ``with`` block.
+
+        In this thread's passes only: another may listen with the same blocks meanwhile.
+        """
+        thread = threading.get_ident()
         found: list[Tensor] = []
 
         def judge(hidden: Tensor) -> None:
-            found[:] = [self.unspoken(hidden)]
+            if threading.get_ident() == thread:
+                found[:] = [self.unspoken(hidden)]
 
         def edit(hidden: Tensor) -> Tensor | None:
+            if threading.get_ident() != thread:
+                return None
             (rows,) = found
             if not bool(rows.any()):
                 return None
