@@ -10,8 +10,9 @@ import whisper
 from helpers import wrapped
 from whisper.model import Whisper
 
+from whisper_steer.encoders import prefix as prefix_module
 from whisper_steer.encoders.hooks import hook_points, read_activations
-from whisper_steer.encoders.prefix import Prefix, blocks_before, share
+from whisper_steer.encoders.prefix import Prefix, blocks_before, run_from, share
 from whisper_steer.errors import UsageError
 from whisper_steer.runtimes.ct2 import in_half
 
@@ -26,11 +27,29 @@ def mel() -> torch.Tensor:
 @pytest.mark.parametrize("point", POINTS)
 def test_it_is_what_a_hook_reads_there_to_the_bit(tiny_model: Whisper, mel: torch.Tensor, point: str) -> None:
     assert hook_points(tiny_model.encoder) == POINTS
-    prefix = Prefix(tiny_model.encoder, point)
+    prefix = Prefix(tiny_model.encoder, point, exact=True)
     expected = read_activations(tiny_model.encoder, mel, [point])[point]
     assert torch.equal(prefix(mel), expected)
     assert (prefix.n_mels, prefix.device.type) == (80, "cpu")
     assert not any(module._forward_hooks for module in tiny_model.encoder.modules())
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_in_bfloat16_it_hears_nearly_the_same_and_gives_up_nothing_of_stock(
+    tiny_model: Whisper, mel: torch.Tensor, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any machine: what the processor can do is taken as given here."""
+    monkeypatch.setattr(prefix_module, "has_fast_bfloat16", lambda: fast)
+    exact = Prefix(tiny_model.encoder, "blocks.1", exact=True)
+    prefix = Prefix(tiny_model.encoder, "blocks.1")
+    assert torch.equal(prefix.embedding(mel), exact.embedding(mel))
+    found, expected = prefix(mel), exact(mel)
+    assert torch.equal(found, expected) is not fast
+    error = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
+    assert found.dtype == torch.float32
+    assert float(error.mean()) < 0.02
+    stock = tiny_model.encoder(mel)
+    assert torch.equal(run_from(tiny_model.encoder, None, prefix.embedding(mel)), stock)
 
 
 @pytest.mark.parametrize("wrap", ["compile", "compile in place", "compile blocks", "data parallel"])
@@ -74,7 +93,7 @@ def test_the_first_blocks_alone_are_enough_for_their_points(tiny_model: Whisper,
     weights = {k: v for k, v in tiny_model.encoder.state_dict().items() if not k.startswith("blocks.1.")}
     encoder = share(weights, n_head=2, n_blocks=1)
     expected = read_activations(tiny_model.encoder, mel, ["blocks.0"])["blocks.0"]
-    assert torch.equal(Prefix(encoder, "blocks.0")(mel), expected)
+    assert torch.equal(Prefix(encoder, "blocks.0", exact=True)(mel), expected)
     with pytest.raises(UsageError):
         Prefix(encoder, "blocks.1")
 

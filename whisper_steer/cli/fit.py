@@ -15,6 +15,7 @@ from whisper_steer.errors import UsageError
 from whisper_steer.fit import pipeline
 from whisper_steer.fit.workplace import workplace
 from whisper_steer.gate.conformal import choose_threshold
+from whisper_steer.gate.store import load_gate
 from whisper_steer.models.load import load_model
 from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact, check_free
@@ -40,6 +41,9 @@ DEFAULTS = pipeline.Plan()
 @click.option("--gate-point", help="Where the gate listens.  [default: behind an eighth of the blocks]")
 @click.option(
     "--edits", type=click.Path(path_type=Path), help="An artifact of MODEL whose SAE and edits are kept."
+)
+@click.option(
+    "--gate", type=click.Path(path_type=Path), help="A gate trained by lab.gates: it is calibrated only."
 )
 @click.option(
     "--scenes", type=click.IntRange(1), default=DEFAULTS.scenes, show_default=True, help="For the gate."
@@ -74,6 +78,7 @@ def fit(
     hook_point: str | None,
     gate_point: str | None,
     edits: Path | None,
+    gate: Path | None,
     scenes: int,
     speech_windows: int,
     nonspeech_windows: int,
@@ -93,6 +98,7 @@ def fit(
     target = out or Path(f"{name}.steering")
     check_free(target)
     clips = _clips(speech, nonspeech, manifest)
+    trained, gate_point = (None, gate_point) if gate is None else load_gate(gate)
     loaded = load_model(model, device, model_dir)
     plan = pipeline.Plan(
         speech_windows=speech_windows,
@@ -113,6 +119,7 @@ def fit(
             hook_point=hook_point,
             gate_point=gate_point,
             edits=None if edits is None else Artifact.load(edits),
+            gate=trained,
             plan=plan,
         )
     artifact.info["command"] = shlex.join(

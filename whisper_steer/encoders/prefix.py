@@ -2,11 +2,16 @@
 
 Listening needs no more of the encoder than that, and no hook: nothing of the model is changed, so threads, deep copies
 and compiled models are safe. Hook points are named as in `whisper_steer.encoders.hooks`.
+
+On a CPU that multiplies bfloat16 matrices in hardware the blocks run in it, at half the time: what the gate hears
+changes by less than a hundredth. The embedding before the blocks stays as stock makes it, so that stock can go on
+from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,13 +26,15 @@ from whisper_steer.errors import UsageError
 class Prefix:
     """An encoder of openai-whisper up to ``point``, over the encoder's own weights.
 
-    Raises `UsageError` for a point that the encoder has not.
+    ``exact``: in the encoder's own precision on every machine. Raises `UsageError` for a point that the encoder has
+    not.
     """
 
-    def __init__(self, encoder: nn.Module, point: str) -> None:
+    def __init__(self, encoder: nn.Module, point: str, *, exact: bool = False) -> None:
         inner: Any = unwrap(encoder)
         self.encoder = inner
         self.point = point
+        self.exact = exact
         self.n_blocks = blocks_before(point, len(hook_points(encoder)) - 1)
 
     @property
@@ -42,15 +49,35 @@ class Prefix:
 
     @torch.no_grad()
     def __call__(self, mel: Tensor) -> Tensor:
-        """Log-mel windows (batch, mels, 3000) -> activations (batch, 1500, n_state) at the point, in its dtype."""
+        """Log-mel windows (batch, mels, 3000) -> activations (batch, 1500, n_state) at the point."""
+        return self.from_embedding(self.embedding(mel))
+
+    @torch.no_grad()
+    def embedding(self, mel: Tensor) -> Tensor:
+        """Log-mel windows (batch, mels, 3000) -> what the first block takes: (batch, 1500, n_state), as stock's."""
         encoder = self.encoder
         x = mel.to(encoder.conv1.weight.device, encoder.conv1.weight.dtype)
         x = F.gelu(encoder.conv1(x))
         x = F.gelu(encoder.conv2(x)).permute(0, 2, 1)
-        x = (x + encoder.positional_embedding).to(x.dtype)
-        for block in encoder.blocks[: self.n_blocks]:
-            x = block(x)
+        return (x + encoder.positional_embedding).to(x.dtype)
+
+    @torch.no_grad()
+    def from_embedding(self, x: Tensor) -> Tensor:
+        """`embedding` -> activations (batch, 1500, n_state) at the point."""
+        encoder = self.encoder
+        fast = not self.exact and x.device.type == "cpu" and x.dtype == torch.float32 and has_fast_bfloat16()
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            for block in encoder.blocks[: self.n_blocks]:
+                x = block(x)
         return encoder.ln_post(x) if self.point == "ln_post" else x
+
+
+@cache
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware, as far as PyTorch can tell."""
+    cpu: Any = torch.cpu
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(cpu, name)() for name in names if hasattr(cpu, name))
 
 
 def blocks_before(point: str, n_blocks: int) -> int:
@@ -65,12 +92,16 @@ def blocks_before(point: str, n_blocks: int) -> int:
     return int(index) + 1
 
 
-def run_from(encoder: nn.Module, point: str, hidden: Tensor) -> Tensor:
-    """An encoder's features from activations (batch, 1500, n_state) at a point on; what lies before is not run."""
+def run_from(encoder: nn.Module, point: str | None, hidden: Tensor) -> Tensor:
+    """An encoder's features from activations (batch, 1500, n_state) at a point on; what lies before is not run.
+
+    ``point`` None: from the embedding, before the first block.
+    """
     whole: Any = unwrap(encoder)
     if point == "ln_post":
         return hidden
-    for block in whole.blocks[blocks_before(point, len(whole.blocks)) :]:
+    first = 0 if point is None else blocks_before(point, len(whole.blocks))
+    for block in whole.blocks[first:]:
         hidden = block(hidden)
     features: Tensor = whole.ln_post(hidden)
     return features
@@ -110,4 +141,4 @@ def share(weights: Mapping[str, Tensor], n_head: int, n_blocks: int | None = Non
     return encoder.eval()
 
 
-__all__ = ["Prefix", "blocks_before", "run_from", "share"]
+__all__ = ["Prefix", "blocks_before", "has_fast_bfloat16", "run_from", "share"]

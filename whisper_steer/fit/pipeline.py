@@ -24,6 +24,7 @@ from whisper_steer.fit.edits import Fitted, edits_of, fit_edits
 from whisper_steer.fit.fit_gate import fit_gates
 from whisper_steer.fit.scenes import scenes
 from whisper_steer.gate.conformal import smallest_promise
+from whisper_steer.gate.kinds import Gate
 from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact
 
@@ -75,6 +76,7 @@ def fit(
     hook_point: str | None = None,
     gate_point: str | None = None,
     edits: Artifact | None = None,
+    gate: Gate | None = None,
     plan: Plan | None = None,
 ) -> Artifact:
     """Fit SAE, edits and gate for a model.
@@ -83,8 +85,9 @@ def fit(
     recordings (`whisper_steer.data.splits.halves`): on one half the gate's kind is chosen, on the other the gate is
     calibrated, so that the promise is that of a gate fixed beforehand; ``test`` is never read. Where no gate can be
     chosen, all of ``choose`` calibrates a `SAFE_GATE`. ``edits``: an artifact of the same model whose SAE and edits are
-    kept. ``work`` keeps activations and checkpoints; a second call with the same arguments goes on where the first was
-    killed, and one with others keeps its own beside. Raises `FitError`, `AudioError`, `OSError`.
+    kept. ``gate``: one trained before at ``gate_point``, to be calibrated only. ``work`` keeps activations and
+    checkpoints; a second call with the same arguments goes on where the first was killed, and one with others keeps its
+    own beside. Raises `FitError`, `AudioError`, `OSError`.
     """
     plan = plan or Plan()
     encoder = model.encoder
@@ -122,16 +125,19 @@ def fit(
             seed=plan.seed,
         )
 
-    n = plan.scenes + plan.more_windows
-    heard = run(listening_point, "scenes", n, mixed, *sources, plan.scenes, plan.more_windows, plan.seed)
-    latents = (
-        fitted.sae.latents(fitted.gate_latents)
-        if point == listening_point and len(fitted.gate_latents)
-        else None
-    )
-    gates = fit_gates(heard, latents, plan.seed, plan.conv_steps)
+    if gate is not None:
+        gates = {gate.kind: gate}
+    else:
+        n = plan.scenes + plan.more_windows
+        heard = run(listening_point, "scenes", n, mixed, *sources, plan.scenes, plan.more_windows, plan.seed)
+        latents = (
+            fitted.sae.latents(fitted.gate_latents)
+            if point == listening_point and len(fitted.gate_latents)
+            else None
+        )
+        gates = fit_gates(heard, latents, plan.seed, plan.conv_steps)
     prefix = Prefix(encoder, listening_point)
-    name_of_gate, compared = SAFE_GATE, {}
+    name_of_gate, compared = SAFE_GATE if gate is None else gate.kind, {}
     if choosing:
         spoken, other = (select(choosing, kind, "choose") for kind in ("speech", "nonspeech"))
         voices = [clip for clip in clips if clip.voice and clip.split == "choose"]

@@ -1,7 +1,7 @@
 """A window is encoded once: openai-whisper's `transcribe` over a model that remembers the last window's features.
 
 Stock encodes a window anew for every temperature that it tries. And a recording of one window has been through the
-first blocks when it was listened to: its features are made from there.
+convolutions when it was listened to: its features are made from there.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from whisper_steer.encoders.prefix import Prefix, run_from
 
 
 class Keeping(Prefix):
-    """A prefix that keeps the window it ran last."""
+    """A prefix that keeps the embedding of the window it ran last."""
 
     mel: Tensor | None = None
-    hidden: Tensor | None = None
+    embedded: Tensor | None = None
 
-    def __call__(self, mel: Tensor) -> Tensor:
-        self.mel, self.hidden = mel, super().__call__(mel)
-        return self.hidden
+    def embedding(self, mel: Tensor) -> Tensor:
+        self.mel, self.embedded = mel, super().embedding(mel)
+        return self.embedded
 
 
 class Remembering:
@@ -57,9 +57,9 @@ class Remembering:
     def _encode(self, mel: Tensor) -> Tensor:
         """Features (1500, n_state) of a window (mels, 3000)."""
         kept = self._kept
-        if kept is not None and kept.mel is not None and kept.hidden is not None:
+        if kept is not None and kept.mel is not None and kept.embedded is not None:
             known = kept.mel[0].to(mel.device)
             if known.dtype == mel.dtype and torch.equal(known, mel):
-                return run_from(self._model.encoder, kept.point, kept.hidden)[0]
+                return run_from(self._model.encoder, None, kept.embedded)[0]
         features: Tensor = self._model.encoder(mel[None])[0]
         return features
