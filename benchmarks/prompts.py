@@ -2,22 +2,23 @@
 
 ``python -m benchmarks.prompts tiny.en manifest.jsonl --n 20 --temperatures zero``
 
-Recordings with pauses, made of the manifest's `choose` clips (`whisper_steer.data.recordings`), are listened to once, and
-their spans are decoded by openai-whisper with each rule for the prompt. Figures are those of
-`whisper_steer.eval.recordings`; the last column is the WER less that of stock's rule ("always"), recordings paired. A
+Recordings with pauses, made of the manifest's `choose` clips (`whisper_steer.data.recordings`), are listened to once,
+and their spans are decoded by openai-whisper with each rule for the prompt. Figures are those of
+`whisper_steer.eval.recordings`; the difference is the WER less that of stock's rule ("always"), paired by recording. A
 pause is what lies between two spans, whose margins reach half a second into it on either side. A window decoded
-greedily with the same prompt is decoded once for all rules. MODEL: an official name, a .pt or a folder of CTranslate2.
+greedily with the same prompt is decoded once for all rules. The style "one-word" is a digit, a pause and a sentence.
+MODEL: an official name, a .pt or a folder of CTranslate2.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from math import inf
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import whisper
 from torch import Tensor
@@ -25,10 +26,10 @@ from whisper.audio import FRAMES_PER_SECOND
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import Whisper
 
-from benchmarks.common import machine, steering_for
+from benchmarks.common import RATE, machine, steering_for
 from whisper_steer.data.clips import Audio, Clip
 from whisper_steer.data.load import load
-from whisper_steer.data.recordings import STYLES, Script
+from whisper_steer.data.recordings import STYLES, Part, Script, levelled
 from whisper_steer.data.splits import stratified
 from whisper_steer.errors import ArtifactError
 from whisper_steer.eval import conditions, intervals, recordings
@@ -38,6 +39,9 @@ from whisper_steer.models.load import load_model
 from whisper_steer.runtimes.results import Clips, end_of_clip, flat, in_whole_frames, until
 from whisper_steer.steer.steering import Steering
 
+ONE_WORD = "one-word"
+SILENCE = 10.0
+"""seconds"""
 Segments = list[dict[str, Any]]
 PAUSES: dict[str, float | None] = {
     "always": inf,
@@ -51,18 +55,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--styles", default="pauses", help=f"of {', '.join(STYLES)}")
+    parser.add_argument("--styles", default="pauses", help=f"of {', '.join([*STYLES, ONE_WORD])}")
     parser.add_argument("--n", type=int, default=20, help="recordings of each style")
     parser.add_argument("--limit", type=int, default=60, help="clips of each data set to make them of")
     parser.add_argument("--temperatures", choices=["zero", "default"], default="zero")
     parser.add_argument("--language", default="en", help="of the speech")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--outputs", type=Path, help="a file for what was written, one JSON a line")
     options = parser.parse_args()
-    names = conditions.parse([f"recordings:{style}:{options.n}" for style in options.styles.split(",")])
+    styles = options.styles.split(",")
+    names = conditions.parse([f"recordings:{style}:{options.n}" for style in styles if style != ONE_WORD])
     clips = [clip for clip in load(f"manifest:{options.manifest}") if clip.split == "choose"]
     clips = stratified(clips, options.limit, options.seed)
     made = conditions.apply(names, clips, None, options.seed, options.language)
+    if ONE_WORD in styles:
+        made += after_one_word(clips, options.n)
     model = load_model(options.model, "cpu")
     steering = steering_for(model.encoder)
     if steering is None:
@@ -79,11 +85,36 @@ def main() -> None:
                 output = Output("".join(s["text"] for s in segments).strip(), segments)
                 script = Script.from_dict(clip.extra)
                 found[rule].append(recordings.figures(script, output, clip.normalizer))
-                if options.outputs:
-                    line = {"id": clip.id, "rule": rule, "segments": brief(segments), "text": clip.text}
-                    with options.outputs.open("a") as file:
-                        file.write(json.dumps(line) + "\n")
         print(f"\n{sums(here, found['always'])}\n\n{report(found)}", flush=True)
+
+
+def after_one_word(clips: list[Clip], n: int) -> list[Clip]:
+    """``n`` recordings of a single digit, `SILENCE` seconds of silence and a sentence, which gets no other prompt."""
+    digits = [clip for clip in clips if clip.dataset == "free-spoken-digit"]
+    sentences = [clip for clip in clips if clip.dataset.startswith("librispeech")]
+    return [
+        _after(*pair, name=f"{ONE_WORD}/{i}") for i, pair in enumerate(zip(digits, sentences, strict=False))
+    ][:n]
+
+
+def _after(word: Clip, sentence: Clip, name: str) -> Clip:
+    parts, samples = list[Part](), list[Audio]()
+    for pause, clip in ((1.0, word), (SILENCE, sentence)):
+        begin = sum(map(len, samples)) / RATE
+        said = levelled(clip.samples(), 0)
+        samples += [np.zeros(round(pause * RATE), np.float32), said]
+        start, end = begin + pause, begin + pause + len(said) / RATE
+        parts += [Part(begin, start, filling="silence"), Part(start, end, clip.text, clip=clip.id)]
+    return Clip(
+        "recording",
+        "choose",
+        name,
+        np.concatenate(samples),
+        "recordings",
+        text=f"{word.text} {sentence.text}",
+        condition=ONE_WORD,
+        extra=Script(tuple(parts)).to_dict(),
+    )
 
 
 def decoded(model: Whisper, steering: Steering, audio: Audio, common: dict[str, Any]) -> dict[str, Segments]:
@@ -178,10 +209,6 @@ def report(found: dict[str, list[recordings.Figures]]) -> str:
             [rule, *rates, f"{less.value:+.2f} [{less.low:+.2f}, {less.high:+.2f}]", f"{better}", f"{worse}"]
         )
     return table(HEADER, rows)
-
-
-def brief(segments: Segments) -> list[list[Any]]:
-    return [[round(s["start"], 2), round(s["end"], 2), s["temperature"], s["text"]] for s in segments]
 
 
 HEADER = [
