@@ -28,7 +28,7 @@ from whisper_steer.files.disk import write_whole
 from .greedy import Greedy, Mode, Written
 
 Edit = Callable[[Tensor], Tensor]
-"""activations (n, 1500, n_state) float32 -> the same, edited; where a frame stays as it is, to the bit, so does the run"""
+"""activations (n, 1500, n_state) float32 -> the same, edited"""
 SAMPLE_LEN = {"speech": 120, "nonspeech": 64}
 """most tokens of a window"""
 BATCH = {"cuda": 256, "cpu": 8}
@@ -97,7 +97,10 @@ class Bench:
         self._begun: tuple[str, list[Tensor]] = "", []
 
     def measure(
-        self, interventions: Sequence[Intervention], out: Path, modes: Sequence[Mode] = ("ban-lifted", "stock")
+        self,
+        interventions: Sequence[Intervention],
+        out: Path,
+        modes: Sequence[Mode] = ("ban-lifted", "stock"),
     ) -> None:
         """Append a row for each clip, intervention and mode to ``rows.jsonl`` in ``out``; what is there stays.
 
@@ -128,7 +131,9 @@ class Bench:
         """Its edits in the encoder's order. Raises `UsageError`."""
         for point, _ in each.edits:
             if point not in self.points:
-                raise UsageError(f"{each.name}: unknown hook point {point!r}; there are {', '.join(self.points)}")
+                raise UsageError(
+                    f"{each.name}: unknown hook point {point!r}; there are {', '.join(self.points)}"
+                )
         return sorted(each.edits, key=lambda edit: self.points.index(edit[0])) or [(self.points[0], _same)]
 
     @torch.no_grad()

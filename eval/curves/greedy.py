@@ -121,7 +121,7 @@ class Greedy:
 
     def _time_rules(self, logits: Tensor, written: Tensor) -> None:
         """openai-whisper's `ApplyTimestampRules`, in place: logits (n, vocabulary) after tokens (n, i)."""
-        n, i = written.shape
+        i = written.shape[1]
         first = self.first_time
         if i:
             last = written[:, -1] >= first
@@ -157,7 +157,7 @@ class _Decoder:
         self.token_embedding, self.positions = decoder.token_embedding, decoder.positional_embedding
         self.dtype, self.heads = dtype, model.dims.n_text_head
         self.blocks, self.ln = list(decoder.blocks), decoder.ln
-        self.weights = {
+        self.weights: dict[torch.nn.Module, tuple[Tensor, Tensor | None]] = {
             module: (module.weight.to(dtype), None if module.bias is None else module.bias.to(dtype))
             for module in decoder.blocks.modules()
             if isinstance(module, torch.nn.Linear)
