@@ -54,7 +54,7 @@ def tradeoff(results: dict[str, Any]) -> str | None:
     handles = [Line2D([], [], color=c, marker="o", ls="", label=s) for s, c in COLOURS.items()]
     handles.append(Line2D([], [], color="#dc2626", marker="o", ls="", label="whisper-steer"))
     axes.legend(handles=handles, fontsize=8, title="stage", loc="best")
-    return _svg(figure)
+    return svg(figure)
 
 
 def _places(rows: dict[str, dict[str, Any]]) -> list[tuple[tuple[float, float], str]]:
@@ -87,7 +87,7 @@ def bars(title: str, rows: dict[str, dict[str, Any]]) -> str | None:
     axes.set_xlabel("%")
     axes.set_title(title, fontsize=10, loc="left")
     axes.grid(axis="x", alpha=0.2)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _reach(estimate: dict[str, Any]) -> list[list[float]] | None:
@@ -97,7 +97,8 @@ def _reach(estimate: dict[str, Any]) -> list[list[float]] | None:
     return [[max(0.0, value - estimate["low"])], [max(0.0, estimate["high"] - value)]]
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """The figure as SVG text, without date, and closed."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "whisper-steer", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})

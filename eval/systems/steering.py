@@ -16,7 +16,7 @@ from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingResult
 
 from whisper_steer.steer.artifact import Artifact
-from whisper_steer.steer.methods import Edits, get_method
+from whisper_steer.steer.methods import METHODS, Edits
 
 from ..fits import Bank
 from ..probes import lifted
@@ -31,7 +31,6 @@ class EncoderEdit(System):
     lift_ban = True
     uses_artifact = True
     method: ClassVar[str] = "clamp"
-    grid: ClassVar[tuple[float, ...]] = (0.5, 1.0, 2.0)
     write_back: ClassVar[bool] = False
     given: ClassVar[float | None] = None
     """strength of the user's, of a class made by `at`"""
@@ -51,7 +50,9 @@ class EncoderEdit(System):
     def fit(self, bank: Bank) -> dict[str, Any]:
         if self.given is not None:
             return {"strength": self.given}
-        return bank.strength(list(self.grid), features=lambda s, mel: self.features(bank.session, mel, s))
+        return bank.strength(
+            list(METHODS[self.method].grid), features=lambda s, mel: self.features(bank.session, mel, s)
+        )
 
     def load(self, session: Session, state: dict[str, Any]) -> None:
         self.strength = state["strength"]
@@ -78,7 +79,7 @@ class EncoderEdit(System):
         return artifact.load_sae().reconstruct(h) if self.write_back else h
 
     def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
-        return get_method(self.method)(h, artifact.edits, strength)
+        return METHODS[self.method](h, artifact.edits, strength)
 
 
 @register
@@ -86,7 +87,6 @@ class AudioSAE(EncoderEdit):
     name = "audiosae-write-back"
     about = "z + a v, SAE reconstruction written back (arXiv 2602.05027)"
     method = "additive"
-    grid = (0.05, 0.1, 0.2)
     write_back = True
 
 
@@ -117,7 +117,6 @@ class Multiplicative(EncoderEdit):
     name = "multiplicative-write-back"
     about = "z a^s, SAE reconstruction written back (arXiv 2606.07473)"
     method = "multiplicative"
-    grid = (1.5, 3.0, 10.0)
     write_back = True
 
 
@@ -133,7 +132,6 @@ class MeanDifference(EncoderEdit):
     name = "mean-difference"
     about = "activations + a (mean of silent non-speech - mean of speech), every window"
     method = "mean-difference"
-    grid = (0.25, 0.5, 1.0)
 
 
 @register
@@ -171,7 +169,7 @@ class SoftFrozen(EncoderEdit):
         self.edits_of = Edits(latents=latents, **_tensors(state["edits"]))
 
     def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
-        return get_method(self.method)(h, self.edits_of, strength)
+        return METHODS[self.method](h, self.edits_of, strength)
 
 
 def _tensors(lists: dict[str, Any]) -> dict[str, Tensor]:

@@ -96,13 +96,3 @@ def test_the_first_blocks_alone_are_enough_for_their_points(tiny_model: Whisper,
     assert torch.equal(Prefix(encoder, "blocks.0", exact=True)(mel), expected)
     with pytest.raises(UsageError):
         Prefix(encoder, "blocks.1")
-
-
-@torch.no_grad()
-def test_a_wider_mlp_is_taken_as_it_is(tiny_model: Whisper, mel: torch.Tensor) -> None:
-    """Exported models have neurons beside those of Whisper's own MLPs."""
-    from whisper_steer.export.bake import Neurons, bake_neurons
-
-    neurons = Neurons(torch.randn(5, 32), torch.randn(5), torch.randn(32, 5), torch.randn(32))
-    baked = bake_neurons(tiny_model, 0, neurons).encoder
-    assert torch.equal(share(baked.state_dict(), n_head=2)(mel), baked(mel))

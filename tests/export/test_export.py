@@ -14,11 +14,9 @@ from helpers import ALWAYS_OPEN, make_artifact
 from whisper.model import Whisper
 
 from whisper_steer import Steering
-from whisper_steer.encoders.hooks import hooked
 from whisper_steer.errors import FingerprintError, UsageError
 from whisper_steer.export import bake as baking
 from whisper_steer.export.write import check, encoded, export, load_exported
-from whisper_steer.formats.ct2_save import save_ct2
 
 pytest.importorskip("transformers")
 
@@ -53,11 +51,7 @@ def test_the_folder_loads_in_its_stock_runtime(
     assert torch.allclose(found, expected, rtol=2e-2, atol=2e-2)  # hf and ct2 keep fp16
     card = json.loads((tmp_path / "out" / "card.json").read_text(encoding="utf-8"))
     assert card["name"] == "by-hand"
-    assert (card["baked"]["method"], card["baked"]["exact"], card["format"]) == (
-        "mean-difference",
-        True,
-        format,
-    )
+    assert (card["baked"]["method"], card["format"]) == ("mean-difference", format)
     result = check(tiny_model, steering, tmp_path / "out", list(wav_files.values()))
     assert result.recordings == 3
     assert result.identical_tokens == 3
@@ -74,57 +68,6 @@ def test_openai_whisper_transcribes_with_it(
     assert loaded.transcribe(samples, **options)["text"] != tiny_model.transcribe(samples, **options)["text"]
 
 
-@pytest.mark.parametrize("ramp", [None, 50.0])
-def test_a_clamp_of_the_mlps_own_latents_is_a_few_neurons(
-    tiny_model: Whisper, mel: Any, ramp: float | None
-) -> None:
-    """Against the clamp written out: ReLU latents, and JumpReLU latents with a steep step."""
-    generator = torch.Generator().manual_seed(3)
-    weight, directions = torch.randn(5, 32, generator=generator), torch.randn(5, 32, generator=generator)
-    directions /= directions.norm(dim=1, keepdim=True)
-    weight /= 10
-    bias, threshold = torch.randn(5, generator=generator) / 10, torch.full((5,), 0.3)
-    value = torch.tensor([0.0, 0.5, 0.0, 0.2, 0.0])
-    seen: list[torch.Tensor] = []
-    block = tiny_model.encoder.blocks[0]
-    handle = block.mlp_ln.register_forward_hook(lambda _m, _i, output: seen.append(output))
-
-    def clamp(hidden: torch.Tensor) -> torch.Tensor:
-        p = seen[-1] @ weight.T + bias
-        z = torch.relu(p - threshold) if ramp is None else p * (p > threshold)
-        return hidden + (value - z) @ directions
-
-    with hooked(tiny_model.encoder, ("blocks.0", clamp)), torch.no_grad():
-        expected = tiny_model.encoder(mel)
-    handle.remove()
-    errors = []
-    for sharpness in (1.0, 10.0, 100.0):
-        neurons = baking.clamp_neurons(
-            weight, bias, threshold, directions, value, sharpness=sharpness, ramp=ramp
-        )
-        baked = baking.bake_neurons(tiny_model, 0, neurons)
-        errors.append(float((baked.encoder(mel).detach() - expected).abs().mean()))
-    change = float((expected - tiny_model.encoder(mel).detach()).abs().mean())
-    assert errors[2] < errors[1] < errors[0]
-    assert errors[2] < 0.02 * change
-
-
-def test_a_wider_mlp_survives_conversion(tiny_model: Whisper, mel: Any, tmp_path: Path) -> None:
-    neurons = baking.Neurons(torch.randn(5, 32), torch.randn(5), torch.randn(32, 5), torch.randn(32))
-    baked = baking.bake_neurons(tiny_model, 1, neurons)
-    save_ct2(baked, tmp_path / "out")
-    found = load_exported(tmp_path / "out")(mel)
-    assert torch.allclose(found, baked.encoder(mel), rtol=2e-2, atol=2e-2)
-    assert (found - tiny_model.encoder(mel)).abs().max() > 0.1
-
-
-def test_neurons_learn_the_clamp(tiny_model: Whisper, mel: Any) -> None:
-    """On frames that they were not fitted to; adding the mean alone would explain nothing."""
-    steering = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN), mode="steer")
-    _, explained = baking.distil(tiny_model, steering, [mel[0]], steps=150)
-    assert 0.2 < explained <= 1.0
-
-
 def test_conversion_without_steering_keeps_the_model(tiny_model: Whisper, mel: Any, tmp_path: Path) -> None:
     card = export(tiny_model, tmp_path / "out", format="hf")
     assert torch.allclose(load_exported(tmp_path / "out")(mel), tiny_model.encoder(mel), rtol=1e-3, atol=1e-3)
@@ -133,15 +76,10 @@ def test_conversion_without_steering_keeps_the_model(tiny_model: Whisper, mel: A
 
 def test_what_cannot_be_exported_is_said(tiny_model: Whisper, tmp_path: Path) -> None:
     clamp = Steering(make_artifact(tiny_model.encoder, threshold=ALWAYS_OPEN), mode="steer")
-    with pytest.raises(UsageError, match="wider MLP"):
-        export(tiny_model, tmp_path / "out", format="openai", steering=clamp)
-    with pytest.raises(UsageError, match="from audio"):
+    with pytest.raises(UsageError, match="mean-difference"):
         export(tiny_model, tmp_path / "out", format="hf", steering=clamp)
     with pytest.raises(UsageError, match="--format ct2"):
         export(tiny_model, tmp_path / "out", format="hf", quantization="int8")
-    clamp.artifact.hook_point = "ln_post"
-    with pytest.raises(UsageError, match="constant vector"):
-        export(tiny_model, tmp_path / "out", format="hf", steering=clamp, mels=[torch.zeros(80, 3000)])
     clamp.artifact.fingerprint = "sha256:" + "0" * 64
     with pytest.raises(FingerprintError, match="another encoder"):
         export(tiny_model, tmp_path / "out", format="hf", steering=clamp)

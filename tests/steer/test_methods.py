@@ -5,7 +5,7 @@ import torch
 from helpers import random_sae
 
 from whisper_steer.errors import UsageError
-from whisper_steer.steer.methods import METHODS, Edits, get_method
+from whisper_steer.steer.methods import METHODS, Edits
 
 INDICES = torch.tensor([2, 30, 77])
 
@@ -72,4 +72,4 @@ def test_the_multiplicative_identity_is_one(edits: Edits, h: torch.Tensor) -> No
 
 def test_an_unknown_method_lists_the_known() -> None:
     with pytest.raises(UsageError, match="clamp, additive, scaled-additive, multiplicative, mean-difference"):
-        get_method("subtract")
+        METHODS.named("subtract")

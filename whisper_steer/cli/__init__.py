@@ -35,7 +35,24 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-class LazyGroup(click.Group):
+class OneLineErrors(click.Group):
+    """Commands whose failures are one line on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with tidying_up():
+                return super().invoke(ctx)
+        except WhisperSteerError as error:
+            fail(ctx, str(error), error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output left, as head does: click ends quietly
+                raise
+            fail(ctx, describe(error), 1)
+        except KeyboardInterrupt:
+            fail(ctx, "interrupted", INTERRUPTED)
+
+
+class LazyGroup(OneLineErrors):
     """A group that knows its commands by `COMMANDS` and imports the one that runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -51,19 +68,6 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            with tidying_up():
-                return super().invoke(ctx)
-        except WhisperSteerError as error:
-            fail(ctx, str(error), error.exit_code)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output left, as head does: click ends quietly
-                raise
-            fail(ctx, describe(error), 1)
-        except KeyboardInterrupt:
-            fail(ctx, "interrupted", INTERRUPTED)
 
 
 def fail(ctx: click.Context, message: str, code: int) -> NoReturn:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +10,10 @@ import click
 from whisper_steer.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
     from whisper.model import Whisper
 
     from whisper_steer.steer.steering import Steering
 
-METHODS = click.Choice(["mean-difference", "clamp", "additive", "scaled-additive", "multiplicative"])
 QUANTIZATIONS = click.Choice(["float32", "float16", "int8", "int8_float16", "int8_float32", "int16"])
 
 
@@ -29,17 +25,8 @@ QUANTIZATIONS = click.Choice(["float32", "float16", "int8", "int8_float16", "int
 @click.option(
     "--format", type=click.Choice(["openai", "hf", "ct2"]), required=True, help="Runtime of the folder."
 )
-@click.option("--method", type=METHODS, default="mean-difference", show_default=True, help="What to bake.")
-@click.option("--strength", type=float, help="Of the method.  [default: the artifact's]")
+@click.option("--strength", type=float, help="Of the vector.  [default: the artifact's]")
 @click.option("--quantization", type=QUANTIZATIONS, help="With --format ct2.  [default: float16]")
-@click.option(
-    "--audio",
-    type=click.Path(path_type=Path, exists=True),
-    help="Folder of recordings from which a method that is no constant is learned.  [default: the built-in pack]",
-)
-@click.option(
-    "--windows", type=click.IntRange(min=1), default=80, show_default=True, help="How many of them."
-)
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), help="Folder to write.  [default: ./NAME-FORMAT]"
 )
@@ -54,30 +41,25 @@ def export(
     model: str,
     steering: str,
     format: str,
-    method: str,
     strength: float | None,
     quantization: str | None,
-    audio: Path | None,
-    windows: int,
     out: Path | None,
     verify: tuple[Path, ...],
     model_dir: str | None,
 ) -> None:
     """Write MODEL with steering baked in, always on and without its gate, or with --steering none as it is.
 
-    mean-difference is one vector, and exact. The other methods depend on the frame: a few neurons, learned from
-    audio, do what they do; how well is printed and stands in the card.
+    What is baked is the method mean-difference: one vector, and so exact.
     """
-    from whisper_steer.export.write import check, check_free, log_mel
+    from whisper_steer.export.write import check, check_free
     from whisper_steer.export.write import export as write
     from whisper_steer.models.load import load_model
 
     folder = out or Path(f"{Path(model).stem}-{format}")
     check_free(folder)
     loaded = load_model(model, "cpu", model_dir)
-    ready = _steering(loaded, steering, method, strength)
-    mels = (log_mel(loaded, samples) for samples in _samples(audio, windows))
-    card = write(loaded, folder, format=format, steering=ready, mels=mels, quantization=quantization)  # type: ignore[arg-type]
+    ready = _steering(loaded, steering, strength)
+    card = write(loaded, folder, format=format, steering=ready, quantization=quantization)  # type: ignore[arg-type]
     click.echo(f"{folder}: {_described(card)}")
     if verify:
         found = check(loaded, ready, folder, _recordings(verify))
@@ -87,7 +69,7 @@ def export(
         )
 
 
-def _steering(model: Whisper, steering: str, method: str, strength: float | None) -> Steering | None:
+def _steering(model: Whisper, steering: str, strength: float | None) -> Steering | None:
     from whisper_steer.encoders.fingerprint import encoder_fingerprint
     from whisper_steer.steer.artifact import Artifact
     from whisper_steer.steer.find import find, resolve
@@ -102,26 +84,12 @@ def _steering(model: Whisper, steering: str, method: str, strength: float | None
         )
     # The promise is of no account: nothing is left out. Any calibration can keep this one.
     return Steering(
-        Artifact.load(path), mode="steer", method=method, strength=strength, max_suppressed_speech=0.5
+        Artifact.load(path),
+        mode="steer",
+        method="mean-difference",
+        strength=strength,
+        max_suppressed_speech=0.5,
     )
-
-
-def _samples(audio: Path | None, windows: int) -> Iterator[np.ndarray]:
-    """Recordings to learn from, half of them speech where the built-in pack gives them. Read when needed."""
-    from whisper_steer.audio.load import load_audio
-    from whisper_steer.data.pack import load_pack
-
-    chosen = random.Random(0)
-    if audio is not None:
-        paths = _recordings((audio,))
-        for path in chosen.sample(paths, min(windows, len(paths))):
-            yield load_audio(path)
-        return
-    clips = load_pack()
-    for kind in ("speech", "nonspeech"):
-        alike = [clip for clip in clips if clip.kind == kind]
-        for clip in chosen.sample(alike, min(windows // 2, len(alike))):
-            yield clip.samples()
 
 
 def _recordings(paths: tuple[Path, ...]) -> list[Path]:
@@ -142,9 +110,4 @@ def _described(card: dict[str, object]) -> str:
     baked = card.get("baked")
     if not isinstance(baked, dict):
         return f"converted to {card['format']}, without steering"
-    what = f"{baked['method']} of strength {baked['strength']:g} baked in for {card['format']}"
-    if baked["exact"]:
-        return f"{what}, a constant"
-    return (
-        f"{what}, {baked['neurons']} neurons that explain {baked['explained_variance']:.1%} of its variance"
-    )
+    return f"{baked['method']} of strength {baked['strength']:g} baked in for {card['format']}"

@@ -12,6 +12,7 @@ import click
 from whisper_steer.cli.common import choose_model, each_of, output_names, where_speech_is
 from whisper_steer.cli.options import RUNTIMES, SHARE, runtime_options, stock_options, underscored
 from whisper_steer.errors import ArtifactError
+from whisper_steer.steer.methods import METHODS
 
 if TYPE_CHECKING:
     from whisper.model import Whisper
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from whisper_steer.steer.steering import Mode
 
 MODES = click.Choice(["skip", "steer", "off"])
-METHODS = click.Choice(["clamp", "additive", "scaled-additive", "multiplicative", "mean-difference"])
 LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_line")
 
 
@@ -33,9 +33,9 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
 )
 @click.option(
     "--method",
-    type=METHODS,
+    type=click.Choice(list(METHODS)),
     metavar="NAME",
-    help=f"With --mode steer: {', '.join(METHODS.choices)}.  [default: clamp]",
+    help=f"With --mode steer: {', '.join(METHODS)}.  [default: clamp]",
 )
 @click.option("--max_suppressed_speech", type=SHARE, help="Share of speech at risk.  [default: 0.003]")
 @click.option("--auto_fit", is_flag=True, help="Fit steering, once, for a checkpoint that has none.")

@@ -121,14 +121,11 @@ def share(weights: Mapping[str, Tensor], n_head: int, n_blocks: int | None = Non
         encoder = AudioEncoder(n_mels, len(weights["positional_embedding"]), n_state, n_head, 0)
         encoder.ln_post = nn.LayerNorm(n_state)
         encoder.blocks = nn.ModuleList(ResidualAttentionBlock(n_state, n_head) for _ in range(n_blocks))
-    for i, block in enumerate(encoder.blocks):
+    for block in encoder.blocks:
         block.attn_ln, block.mlp_ln = (
             nn.LayerNorm(n_state, device="meta"),
             nn.LayerNorm(n_state, device="meta"),
         )
-        widths = weights[f"blocks.{i}.mlp.0.weight"].shape[0]
-        if widths != block.mlp[0].out_features:
-            block.mlp = nn.Sequential(nn.Linear(n_state, widths), nn.GELU(), nn.Linear(widths, n_state))
     for name in [*dict(encoder.named_parameters()), "positional_embedding"]:
         owner, _, last = name.rpartition(".")
         module, weight = encoder.get_submodule(owner), weights[name]

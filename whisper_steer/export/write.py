@@ -7,7 +7,7 @@ for ``whisper.load_model``), ``hf`` (transformers, and through it ONNX and other
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,7 +22,7 @@ from whisper_steer.audio.load import load_audio
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.encoders.hooks import hooked, run
 from whisper_steer.errors import UsageError
-from whisper_steer.export import bake as baking
+from whisper_steer.export.bake import bake_vector, constant
 from whisper_steer.files.card import CARD
 from whisper_steer.files.replace import check_target, replacing
 from whisper_steer.formats import hf
@@ -51,14 +51,12 @@ def export(
     *,
     format: Format,
     steering: Steering | None = None,
-    mels: Iterable[Tensor] | None = None,
     quantization: str | None = None,
 ) -> dict[str, Any]:
     """Write the folder, whole or not at all; returns the card.
 
-    steering: what is baked, always on, without its gate; None converts only. mels: log-mel windows (mels, 3000) from
-    which steering that is no constant vector is learned. quantization: ct2 only, as its converter names them.
-    Raises `UsageError` for what a format or a hook point cannot hold and for a folder in use (`check_free`),
+    steering: what is baked, always on, without its gate; None converts only. quantization: ct2 only, as its converter
+    names them. Raises `UsageError` for a method that is no constant vector and for a folder in use (`check_free`),
     `MissingPackageError`, `FingerprintError`.
     """
     check_free(folder)
@@ -69,7 +67,7 @@ def export(
     card: dict[str, Any] = {"fingerprint": encoder_fingerprint(model.encoder), "format": format}
     if steering is not None:
         steering.artifact.check(card["fingerprint"])
-        model, baked = _bake(model, steering, format, mels)
+        model, baked = _bake(model, steering)
         card = {**steering.artifact.card(), **card, "baked": baked}
         card["baked"]["fingerprint"] = encoder_fingerprint(model.encoder)
     with replacing(folder, "exported model", _written) as made:
@@ -152,23 +150,9 @@ def encoded(model: Whisper, mel: Tensor, steering: Steering | None) -> Tensor:
         return run(model.encoder, mel)
 
 
-def _bake(
-    model: Whisper, steering: Steering, format: Format, mels: Iterable[Tensor] | None
-) -> tuple[Whisper, dict[str, Any]]:
-    point = steering.artifact.hook_point
-    about: dict[str, Any] = {"method": steering.method_name, "strength": steering.strength, "gated": False}
-    if steering.method_name == "mean-difference":
-        return baking.bake_vector(model, point, baking.constant(steering)), {**about, "exact": True}
-    if format == "openai":
-        raise UsageError(
-            f"the method {steering.method_name} needs a wider MLP, which openai-whisper cannot load: take --format hf "
-            "or ct2, or --method mean-difference"
-        )
-    if mels is None:
-        raise UsageError(f"baking the method {steering.method_name} learns from audio: give some")
-    neurons, explained = baking.distil(model, steering, mels)
-    about |= {"exact": False, "neurons": len(neurons.bias), "explained_variance": explained}
-    return baking.bake_neurons(model, int(point.removeprefix("blocks.")), neurons), about
+def _bake(model: Whisper, steering: Steering) -> tuple[Whisper, dict[str, Any]]:
+    about = {"method": steering.method_name, "strength": steering.strength, "gated": False}
+    return bake_vector(model, steering.artifact.hook_point, constant(steering)), about
 
 
 def _save_openai(model: Whisper, path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 def cache_folder(kind: str) -> Path:
     """The folder for one kind of thing. ``WHISPER_STEER_CACHE`` moves all of them; the user's cache by default."""
+    if override := os.environ.get("WHISPER_STEER_CACHE"):
+        return Path(override) / kind
     import platformdirs
 
-    override = os.environ.get("WHISPER_STEER_CACHE")
-    return (Path(override) if override else Path(platformdirs.user_cache_dir("whisper-steer"))) / kind
+    return Path(platformdirs.user_cache_dir("whisper-steer")) / kind

@@ -15,15 +15,8 @@ from whisper.model import Whisper
 
 from whisper_steer.encoders.prefix import run_from
 from whisper_steer.encoders.record import Activations
-from whisper_steer.steer.methods import METHODS, Edits, get_method
+from whisper_steer.steer.methods import METHODS, Edits
 
-GRID: dict[str, tuple[float, ...]] = {
-    "clamp": (0.25, 0.5, 1.0, 2.0, 4.0),
-    "additive": (0.05, 0.1, 0.2, 0.4),
-    "scaled-additive": (0.5, 1.0, 2.0, 4.0),
-    "multiplicative": (1.5, 3.0, 10.0),
-    "mean-difference": (0.25, 0.5, 1.0, 2.0),
-}
 BATCH = 8
 
 
@@ -43,15 +36,19 @@ def texts(model: Whisper, point: str, hidden: Tensor, sample_len: int = 24) -> l
 
 
 def choose(model: Whisper, point: str, edits: Edits, nonspeech: Activations) -> tuple[dict[str, float], Any]:
-    """Strength for each method, and the share of non-speech windows with text that each strength leaves."""
+    """Strength for each method, and the share of non-speech windows with text that each strength leaves.
+
+    Strengths behind the first that leaves none are not tried.
+    """
     hidden = torch.stack([nonspeech.frames(i) for i in range(len(nonspeech.speech))])
     shares: dict[str, dict[str, float]] = {"none": {"0": _share(model, point, hidden)}}
-    for name in tqdm(METHODS, desc="strengths", unit="method"):
-        method = get_method(name)
+    for name, method in tqdm(METHODS.items(), desc="strengths", unit="method"):
         shares[name] = {}
-        for strength in GRID[name]:
+        for strength in method.grid:
             steered = torch.cat([h[None] + method(h[None], edits, strength) for h in hidden])
-            shares[name][str(strength)] = _share(model, point, steered)
+            shares[name][str(strength)] = left = _share(model, point, steered)
+            if not left:
+                break
     best = {name: float(min(shares[name], key=lambda s: (shares[name][s], float(s)))) for name in METHODS}
     return best, shares
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from whisper.model import AudioEncoder, Linear, ModelDimensions, Whisper
+from whisper.model import AudioEncoder, ModelDimensions, Whisper
 
 from whisper_steer.encoders.fingerprint import weights_fingerprint
 from whisper_steer.errors import ModelError
@@ -86,7 +86,6 @@ def load_model(folder: str | Path) -> Whisper:
         n_text_layer=_count_blocks(weights, "decoder"),
     )
     model = Whisper(dims)
-    _widen(model.encoder, _part(weights, "encoder"))
     _load_state(model, weights, folder)
     _set_alignment_heads(model, Path(folder) / "config.json")
     return model.eval()
@@ -106,7 +105,6 @@ def load_encoder(folder: str | Path, n_blocks: int | None = None) -> AudioEncode
     left_out = tuple(f"blocks.{i}." for i in range(n_layer, present))
     weights = {name: weight for name, weight in weights.items() if not name.startswith(left_out or ("-",))}
     encoder = AudioEncoder(n_mels, n_ctx, n_state, heads["encoder"], n_layer)
-    _widen(encoder, weights)
     _load_state(encoder, weights, folder)
     return encoder.eval()
 
@@ -222,14 +220,6 @@ def _part(weights: dict[str, Tensor], stack: str) -> dict[str, Tensor]:
 
 def _count_blocks(weights: dict[str, Tensor], stack: str) -> int:
     return 1 + max(int(name.split(".")[2]) for name in weights if name.startswith(f"{stack}.blocks."))
-
-
-def _widen(encoder: AudioEncoder, weights: dict[str, Tensor]) -> None:
-    """Make room for MLPs that were widened, see `whisper_steer.export.bake`."""
-    for i, block in enumerate(encoder.blocks):
-        n_state, width = block.mlp[0].in_features, len(weights[f"blocks.{i}.mlp.0.bias"])
-        if width != block.mlp[0].out_features:
-            block.mlp[0], block.mlp[2] = Linear(n_state, width), Linear(width, n_state)
 
 
 def _load_state(module: Whisper | AudioEncoder, weights: dict[str, Tensor], folder: str | Path) -> None:

@@ -45,7 +45,7 @@ def quiet() -> Iterator[None]:
 def build_hf(model: Whisper) -> WhisperForConditionalGeneration:
     """The same weights in transformers, float32 on the CPU, with the generation config of OpenAI's checkpoints.
 
-    An MLP that was widened (see `whisper_steer.export.bake`) stays so. Raises `MissingPackageError`.
+    Raises `MissingPackageError`.
     """
     transformers = import_transformers()
     dims, tokenizer = model.dims, _tokenizer(model)
@@ -55,7 +55,7 @@ def build_hf(model: Whisper) -> WhisperForConditionalGeneration:
         d_model=dims.n_audio_state,
         encoder_layers=dims.n_audio_layer,
         encoder_attention_heads=dims.n_audio_head,
-        encoder_ffn_dim=model.encoder.blocks[0].mlp[0].out_features,
+        encoder_ffn_dim=4 * dims.n_audio_state,
         decoder_layers=dims.n_text_layer,
         decoder_attention_heads=dims.n_text_head,
         decoder_ffn_dim=4 * dims.n_text_state,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,23 +52,32 @@ class Quality:
 
 
 def train(
-    activations: Activations, config: SAEConfig, training: Training, checkpoint: Path | None = None
+    activations: Activations,
+    config: SAEConfig,
+    training: Training,
+    checkpoint: Path | None = None,
+    turn_back: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> SAE:
     """Train an SAE on the frames of the recorded windows.
 
     ``checkpoint``: a folder in which the state is kept every 200 steps, under a name made of everything it depends on,
     activations included, and continued from where it is there. The mean is set from
     the data; the inference threshold is the running mean of the smallest activation that Batch-Top-K keeps
-    (arXiv 2412.06410). Raises `FitError` where there are fewer frames than one batch.
+    (arXiv 2412.06410). ``turn_back``, for controls: given the decoder directions after a step and those of the start,
+    (n_latents, n_state) of norm 1 each, it returns those to go on with. Raises `FitError` where there are fewer frames
+    than one batch.
     """
     rng = np.random.default_rng(training.seed)
     index = activations.frame_index(rng)
     if checkpoint is not None:
-        depends = json.dumps([activations.digest(), asdict(config), asdict(training)])
+        depends = json.dumps(
+            [activations.digest(), asdict(config), asdict(training), getattr(turn_back, "__name__", "")]
+        )
         checkpoint = checkpoint / hashlib.sha256(depends.encode()).hexdigest()[:20]
     if len(index) < training.batch:
         raise FitError(f"{len(index)} frames of audio are too few for an SAE; fit on at least a few minutes")
     sae = SAE(config, torch.Generator().manual_seed(training.seed))
+    first = sae.W_dec.detach().clone()
     sae.mean.copy_(_gather(activations, index[rng.permutation(len(index))[:20_000]]).mean(dim=0))
     optimizer = torch.optim.Adam(sae.parameters(), lr=training.learning_rate, betas=(0.9, 0.999))
     idle = torch.zeros(config.n_latents)
@@ -79,6 +89,8 @@ def train(
         chosen = np.random.default_rng([training.seed, step]).integers(len(index), size=training.batch)
         h = _gather(activations, index[chosen])
         loss, kept = _step(sae, optimizer, h, idle, training)
+        if turn_back is not None:
+            sae.W_dec.data.copy_(turn_back(sae.W_dec.data, first))
         momentum = training.threshold_momentum if step else 0.0
         sae.threshold.mul_(momentum).add_(kept * (1 - momentum))
         bar.set_postfix(

@@ -24,7 +24,7 @@ from whisper_steer.gate.conformal import choose_threshold, smallest_promise
 from whisper_steer.gate.hearing import Hearing, listen, listen_to_mel
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.find import find, resolve
-from whisper_steer.steer.methods import get_method
+from whisper_steer.steer.methods import METHODS
 
 Mode = Literal["skip", "steer", "off"]
 
@@ -58,7 +58,7 @@ class Steering:
         if self.mode not in get_args(Mode):
             raise UsageError(f"unknown mode {mode!r}; choose one of {', '.join(get_args(Mode))}")
         self.method_name = method or DEFAULT_METHOD
-        self.method = get_method(self.method_name)
+        self.method = METHODS.named(self.method_name)
         self.strength = self.artifact.strengths.get(self.method_name, 1.0) if strength is None else strength
         calibration = self.artifact.calibration
         least = max(DEFAULT_MAX_SUPPRESSED_SPEECH, smallest_promise(calibration.utterances))

@@ -1,0 +1,132 @@
+"""``python -m whisper_steer.eval.curves``: fit what methods act with, measure every method, print and plot the curves.
+
+    fit tiny.en --data manifest:FILE --out material/tiny.en       # the shipped artifact's SAE and latents
+    fit tiny.en --sae SAE.safetensors --point blocks.2 ...        # another SAE, its latents selected as `fit` does
+    measure tiny.en material/* --data manifest:FILE --out run     # on the choose split; the same command resumes
+    report run
+
+The run's folder holds ``rows.jsonl`` (a line for each clip, intervention and mode), ``curves.json``, ``curves.md`` and
+pictures of the curves.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from whisper_steer.cli import OneLineErrors
+from whisper_steer.data.clips import Split
+from whisper_steer.errors import ArtifactError, UsageError
+from whisper_steer.files.disk import write_whole
+
+PATH = click.Path(path_type=Path)
+DATA = click.option("--data", required=True, help="KIND:PATH, as of whisper-steer benchmark.")
+LIMIT = click.option(
+    "--limit", type=click.IntRange(1), default=200, show_default=True, help="Clips of each kind."
+)
+
+
+@click.command(cls=OneLineErrors)
+def curves() -> None:
+    """False speech against WER for every way to edit the encoder, ungated."""
+
+
+@curves.command()
+@click.argument("model")
+@click.option("--sae", "sae_file", type=PATH, help="Parameters of an SAE.  [default: the shipped artifact's]")
+@click.option("--point", help="Its hook point.")
+@click.option("--control", default="", help="What control the SAE is: soft-frozen.")
+@DATA
+@LIMIT
+@click.option("--out", type=PATH, required=True, help="File to write.")
+def fit(
+    model: str, sae_file: Path | None, point: str | None, control: str, data: str, limit: int, out: Path
+) -> None:
+    """Fit what the methods act with on the fit split, at one hook point."""
+    from whisper_steer.data.load import load
+    from whisper_steer.encoders.fingerprint import encoder_fingerprint
+    from whisper_steer.models.load import load_model
+    from whisper_steer.steer.artifact import Artifact
+    from whisper_steer.steer.find import find
+
+    from .bench import pick
+    from .material import clip_activations, fit_material, read_sae
+
+    if (sae_file is None) != (point is None):
+        raise UsageError("--sae and --point go together")
+    loaded = load_model(model, "cpu")
+    if sae_file is None or point is None:
+        found = find(encoder_fingerprint(loaded.encoder))
+        if found is None:
+            raise ArtifactError(f"no steering ships for {model}: give --sae and --point")
+        artifact = Artifact.load(found)
+        point, sae, edits = artifact.hook_point, artifact.load_sae(), artifact.edits
+    else:
+        sae, edits = read_sae(sae_file), None
+    activations = clip_activations(loaded, point, pick(load(data), "fit", limit))
+    fit_material(loaded, sae, activations, point, edits, control).save(out)
+    click.echo(f"{out}: {point}, {len(activations.speech)} clips")
+
+
+@curves.command()
+@click.argument("model")
+@click.argument("materials", nargs=-1, required=True, type=PATH)
+@DATA
+@click.option("--split", type=click.Choice(get_args(Split)), default="choose", show_default=True)
+@LIMIT
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--half", is_flag=True, help="float16, on CUDA.")
+@click.option("--out", type=PATH, required=True, help="Folder of the run.")
+def measure(
+    model: str,
+    materials: tuple[Path, ...],
+    data: str,
+    split: str,
+    limit: int,
+    device: str,
+    half: bool,
+    out: Path,
+) -> None:
+    """Measure every method and baseline with each of the MATERIALS, in both modes."""
+    from whisper_steer.data.load import load
+    from whisper_steer.models.load import load_model
+
+    from .baselines import interventions
+    from .bench import Bench, pick
+    from .material import Material
+
+    loaded = load_model(model, device)
+    found = [Material.load(path).to(loaded.device) for path in materials]
+    bench = Bench(loaded, pick(load(data), split, limit), half)
+    bench.measure([each for material in found for each in interventions(material)], out)
+    _report(out)
+
+
+@curves.command()
+@click.argument("folder", type=PATH)
+def report(folder: Path) -> None:
+    """Tables and pictures of a run."""
+    _report(folder)
+
+
+def _report(folder: Path) -> None:
+    from .plots import curves as plot
+    from .report import markdown
+    from .summary import FALSE_SPEECH, summarise
+
+    points = summarise(folder)
+    table = markdown(points)
+    write_whole(folder / "curves.json", json.dumps([point.to_dict() for point in points]) + "\n")
+    write_whole(folder / "curves.md", table + "\n")
+    for mode in sorted({point.mode for point in points}):
+        for figure in FALSE_SPEECH:
+            picture = plot([point for point in points if point.mode == mode], figure)
+            write_whole(folder / f"{mode}-{figure}.svg", picture)
+    click.echo(table)
+
+
+if __name__ == "__main__":
+    curves(prog_name="python -m whisper_steer.eval.curves")

@@ -1,0 +1,104 @@
+"""Edits that the package does not ship: published forms, dense directions, controls. What a method has to beat.
+
+``write-back`` is the published form of the SAE's methods: the reconstruction replaces the activations, and its error
+is lost. Dense directions and controls have the norm of the mean difference, so that strengths are of one scale.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from whisper_steer.steer.methods import METHODS
+from whisper_steer.steer.registry import Fitted, Method, Registry
+
+from .bench import Intervention
+from .material import COMPONENTS, Material
+
+DENSE = METHODS["mean-difference"].grid
+RANDOM_SEEDS = (0, 1, 2)
+
+BASELINES: Registry[Material] = Registry()
+
+
+@BASELINES.register("reconstruction", (1.0,), "arXiv 2602.05027, without steering")
+def reconstruction(h: Tensor, material: Material, strength: float) -> Tensor:
+    """The SAE's round trip in place of the activations, ``strength`` of the way."""
+    return strength * (material.sae.reconstruct(h) - h)
+
+
+def _write_back(name: str) -> None:
+    method = METHODS[name]
+
+    @BASELINES.register(f"{name}-write-back", method.grid, method.source)
+    def written(h: Tensor, material: Material, strength: float) -> Tensor:
+        return reconstruction(h, material, 1.0) + method(h, material.edits, strength)
+
+
+for _name in ("clamp", "additive", "scaled-additive", "multiplicative"):
+    _write_back(_name)
+
+
+@BASELINES.register("ablation", (0.25, 0.5, 1.0, 2.0, 4.0), "latents that make the decoder write, set to 0")
+def ablation(h: Tensor, material: Material, strength: float) -> Tensor:
+    """z' = (1 - a) z for the latents against silence; those for it stay."""
+    edits = material.edits
+    z, scale = edits.latents.encode(h)
+    return edits.latents.delta(-strength * z * (edits.sign < 0), scale)
+
+
+def _component(index: int) -> None:
+    @BASELINES.register(f"pca-{index + 1}", DENSE, "arXiv 2310.01405")
+    def component(h: Tensor, material: Material, strength: float) -> Tensor:
+        return _dense(h, material, material.components[index], strength)
+
+
+for _index in range(COMPONENTS):
+    _component(_index)
+
+
+def _random_direction(seed: int) -> None:
+    @BASELINES.register(f"random-direction-{seed}", DENSE, "control")
+    def direction(h: Tensor, material: Material, strength: float) -> Tensor:
+        drawn = torch.randn(h.shape[-1], generator=torch.Generator().manual_seed(seed)).to(h.device)
+        return _dense(h, material, drawn / drawn.norm(), strength)
+
+
+for _seed in RANDOM_SEEDS:
+    _random_direction(_seed)
+
+
+@BASELINES.register("random-clamp", METHODS["clamp"].grid, "control")
+def random_clamp(h: Tensor, material: Material, strength: float) -> Tensor:
+    """One random direction, in each frame as long as the clamp's change."""
+    size = METHODS["clamp"](h, material.edits, strength).norm(dim=-1, keepdim=True)
+    drawn = torch.randn(h.shape[-1], generator=torch.Generator().manual_seed(0)).to(h.device)
+    return size * drawn / drawn.norm()
+
+
+def _dense(h: Tensor, material: Material, direction: Tensor, strength: float) -> Tensor:
+    """A direction (n_state,) of norm 1, as long as the mean difference times ``strength``."""
+    return (strength * material.edits.mean_difference.norm() * direction).expand_as(h)
+
+
+def interventions(material: Material) -> list[Intervention]:
+    """Every method and baseline at every strength, at the material's hook point. With the SAE of a control, the
+    methods that use it alone."""
+    place = "/".join(filter(None, [material.point, material.control]))
+    found = []
+    for name, method in METHODS.items():
+        if not material.control or name != "mean-difference":
+            found += [_intervention(place, method, material.edits, material.point, s) for s in method.grid]
+    for baseline in () if material.control else BASELINES.values():
+        found += [_intervention(place, baseline, material, material.point, s) for s in baseline.grid]
+    return found
+
+
+def _intervention(
+    place: str, method: Method[Fitted], fitted: Fitted, point: str, strength: float
+) -> Intervention:
+    def edit(h: Tensor) -> Tensor:
+        return h + method(h, fitted, strength)
+
+    group = f"{place}/{method.name}"
+    return Intervention(f"{group}@{strength:g}", [(point, edit)], strength, group)
