@@ -3,7 +3,8 @@
 The same recordings, made of the manifest's test clips (`whisper_steer.data.recordings`), go through stock, through
 whisper-steer, and through Silero VAD at faster-whisper's defaults in two ways: its spans as ``clip_timestamps``, and
 its chunks joined (``vad_filter=True`` of faster-whisper). Batches join what they get in any case, so that there are no
-spans of Silero with faster-batched; its stock gets windows of 30 s. The figures are those of
+spans of Silero with faster-batched; its stock gets windows of 30 s. Of transformers it is the pipeline, in chunks,
+greedy, and Silero's spans are pieces. The figures are those of
 `whisper_steer.eval.recordings`; the processor time is that of the whole process from samples to segments, without
 making the audio and loading. All else is the runtime's default. MODEL: an official name, a .pt or a folder of
 CTranslate2.
@@ -36,11 +37,14 @@ from whisper_steer.eval import conditions, recordings, vads
 from whisper_steer.eval.metrics import Output
 from whisper_steer.eval.report import table
 from whisper_steer.formats.ct2_save import save_ct2
+from whisper_steer.formats.hf import import_transformers, save_hf
 from whisper_steer.models.load import load_model
 from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.runtimes.results import flat, in_whole_frames
+from whisper_steer.runtimes.transformers import wrap
 from whisper_steer.steer.steering import Steering
 
+RUNTIMES = ("openai", "faster", "faster-batched", "transformers")
 WARM_UP = 20
 """seconds"""
 Segments = list[dict[str, Any]]
@@ -52,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--runtime", choices=["openai", "faster", "faster-batched"], default="openai")
+    parser.add_argument("--runtime", choices=list(RUNTIMES), default="openai")
     parser.add_argument("--styles", default="pauses,no-pauses", help=f"of {', '.join(STYLES)}")
     parser.add_argument("--n", type=int, default=24, help="recordings of each style")
     parser.add_argument("--limit", type=int, default=60, help="clips of each data set to make them of")
@@ -79,6 +83,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if options.runtime == "openai":
             systems = openai_systems(model, steering, common)
+        elif options.runtime == "transformers":
+            systems = transformers_systems(model, steering, common, Path(scratch))
         else:
             folder = Path(options.model) if Path(options.model).is_dir() else Path(scratch) / "model"
             if not folder.is_dir():
@@ -176,6 +182,32 @@ def batched_systems(
         "whisper-steer": lambda audio: as_dicts(ours.transcribe(audio, **timed)[0]),
         "Silero joined": lambda audio: as_dicts(pipeline.transcribe(audio, vad_filter=True, **timed)[0]),
     }
+
+
+def transformers_systems(
+    model: whisper.Whisper, steering: Steering, common: dict[str, Any], scratch: Path
+) -> dict[str, Run]:
+    save_hf(model, scratch / "model")
+    generate = common if model.is_multilingual else {}
+    pipeline = import_transformers().pipeline(
+        "automatic-speech-recognition", str(scratch / "model"), chunk_length_s=30, return_timestamps=True
+    )
+    steered = wrap(pipeline, steering)
+
+    def stock(audio: Audio, pipe: Any = pipeline) -> Segments:
+        seconds = len(audio) / RATE
+        chunks = pipe({"raw": audio, "sampling_rate": RATE}, generate_kwargs=generate)["chunks"]
+        times = [(chunk["timestamp"], chunk["text"]) for chunk in chunks]
+        return [{"start": a, "end": seconds if b is None else b, "text": text} for (a, b), text in times]
+
+    def spans(audio: Audio) -> Segments:
+        found: Segments = []
+        for start, end in vads.seconds_of(vads.silero(audio)):
+            part = stock(audio[round(start * RATE) : round(end * RATE)])
+            found += [{**s, "start": s["start"] + start, "end": s["end"] + start} for s in part]
+        return found
+
+    return {"stock": stock, "whisper-steer": lambda audio: stock(audio, steered), "Silero spans": spans}
 
 
 def as_dicts(segments: Iterable[Any]) -> Segments:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 import whisper
+from whisper.decoding import DecodingResult
 from whisper.model import Whisper
 
 import whisper_steer
+from whisper_steer.runtimes.remember import Remembering
 
 
 @pytest.fixture
@@ -58,3 +60,51 @@ def test_the_next_recording_is_not_taken_for_the_last(
         )
         assert found["text"] == whisper.transcribe(tiny_model, audio, temperature=0.0, **OPTIONS)["text"]
     assert torch.is_grad_enabled()
+
+
+class _Decoded:
+    """`whisper.decode` that writes one token behind a prompt and five without one."""
+
+    def __init__(self) -> None:
+        self.prompts: list[Any] = []
+
+    def __call__(self, model: Whisper, features: torch.Tensor, options: Any) -> DecodingResult:
+        self.prompts.append(options.prompt)
+        written = 1 if options.prompt else 5
+        return DecodingResult(
+            features, "en", tokens=[10] * written, avg_logprob=-1.0 if options.prompt else self.alone
+        )
+
+    alone = -0.5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "prompt", "alone", "decoded", "kept"),
+    [
+        (6, [1, 2], -0.5, 2, 5),  # one token in six seconds: without the prompt it is likelier
+        (6, [1, 2], -1.5, 2, 1),  # less likely: stock's stays
+        (1, [1, 2], -0.5, 1, 1),  # a word is a word
+        (6, [], -0.5, 1, 5),  # no prompt to blame
+    ],
+)
+def test_a_prompt_that_hides_a_sentence_is_dropped(
+    seconds: int,
+    prompt: list[int],
+    alone: float,
+    decoded: int,
+    kept: int,
+    tiny_model: Whisper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A dictated "8" must not make an "8" of every sentence behind it."""
+    fake = _Decoded()
+    fake.alone = alone
+    monkeypatch.setattr(whisper, "decode", fake)
+    mel = torch.ones(80, 3000)
+    mel[:, seconds * 100 :] = 0
+    options = whisper.DecodingOptions(prompt=prompt, fp16=False)
+    found = Remembering(tiny_model, mend_prompts=True).decode(mel, options)
+    assert (len(fake.prompts), len(found.tokens)) == (decoded, kept)
+    fake.prompts.clear()
+    assert len(Remembering(tiny_model).decode(mel, options).tokens) == (1 if prompt else 5)
+    assert len(fake.prompts) == 1

@@ -71,7 +71,8 @@ def transcribe(
     hearing = chosen.listen(prefix, samples)
     kept = prefix if hearing.whole and len(samples) <= N_SAMPLES else None
     with lock_of(model):
-        found = _decode(Remembering(model, kept), samples, chosen, hearing, options)
+        mend = not hearing.whole and options.get("initial_prompt") is None
+        found = _decode(Remembering(model, kept, mend), samples, chosen, hearing, options)
     found["segments"] = results.with_evidence(found["segments"], hearing)
     return {**found, "steering": results.about(chosen, hearing)}
 

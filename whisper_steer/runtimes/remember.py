@@ -2,17 +2,24 @@
 
 Stock encodes a window anew for every temperature that it tries. And a recording of one window has been through the
 convolutions when it was listened to: its features are made from there.
+
+In a recording with pauses a prompt can also bind the style of what comes behind it: after a few lone digits base writes
+"6" for a sentence of six seconds, and "8" for the next, each the prompt of the one after. So a window with far less
+text than its speech would take is decoded once more without the prompt, and the likelier of the two stays.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 import whisper
 from torch import Tensor
+from whisper.audio import FRAMES_PER_SECOND
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import Whisper
+from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.encoders.prefix import Prefix, run_from
 
@@ -28,15 +35,23 @@ class Keeping(Prefix):
         return self.embedded
 
 
+FEWEST_TOKENS = 0.6
+"""text tokens a second of audio under which a window has far too few; English takes three or four"""
+SHORTEST = 3.0
+"""seconds of audio in a window of which that is asked"""
+
+
 class Remembering:
     """Stands in for a `Whisper` in stock's `transcribe`; every number is stock's, to the bit.
 
-    kept: what listened, where the recording is one window.
+    kept: what listened, where the recording is one window. mend_prompts: the windows hold speech, and such as have far
+    too little text with their prompt are decoded without it as well.
     """
 
-    def __init__(self, model: Whisper, kept: Keeping | None = None) -> None:
+    def __init__(self, model: Whisper, kept: Keeping | None = None, mend_prompts: bool = False) -> None:
         self._model = model
         self._kept = kept
+        self._mend_prompts = mend_prompts
         self._mel: Tensor | None = None
         self._features: Tensor
 
@@ -51,7 +66,19 @@ class Remembering:
         """Decode one window (mels, 3000) at one temperature."""
         if self._mel is not mel:
             self._mel, self._features = mel, self._encode(mel.half() if options.fp16 else mel)
-        return whisper.decode(self._model, self._features, options)
+        found = whisper.decode(self._model, self._features, options)
+        if self._mend_prompts and options.prompt and self._has_too_little(found, mel):
+            alone = whisper.decode(self._model, self._features, replace(options, prompt=None))
+            return max(found, alone, key=lambda result: result.avg_logprob)
+        return found
+
+    def _has_too_little(self, found: DecodingResult, mel: Tensor) -> bool:
+        """Whether a window's text is far shorter than its audio, which ends where the log-mel is 0 from then on."""
+        seconds = int(mel.abs().amax(dim=0).count_nonzero()) / FRAMES_PER_SECOND
+        model = self._model
+        eot = get_tokenizer(model.is_multilingual, num_languages=model.num_languages).eot
+        written = sum(token < eot for token in found.tokens)
+        return seconds >= SHORTEST and written < FEWEST_TOKENS * seconds
 
     @torch.no_grad()
     def _encode(self, mel: Tensor) -> Tensor:
