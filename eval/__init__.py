@@ -11,5 +11,6 @@ A run flows through the modules in this order:
     summary.py, report*.py     tables, results.json, report.md, report.html
     compare.py, cost.py        two runs against each other, bars; real-time factors
 
+`curves/` is ``python -m whisper_steer.eval.curves``: edits of the encoder without a gate, false speech against WER.
 `gate_check.py` and `hard_speech.py` are ``whisper-steer check-gate``: detectors alone, nothing decoded.
 """
