@@ -6,7 +6,8 @@ stretch of non-speech, as one such place makes a span; a little about every step
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,30 +17,84 @@ from tqdm import tqdm
 
 from whisper_steer.data.labels import NONSPEECH, SPEECH
 from whisper_steer.encoders.record import Activations
-from whisper_steer.fit.stretches import Stretch, cut
+from whisper_steer.fit.stretches import cut
 from whisper_steer.gate.kinds import DILATION, FRAMES_PER_STEP, POOL_STEPS, Conv, smooth, steps_of
 from whisper_steer.sae.model import normalise
 
-HIDDEN, NEAR_TAPS, FAR_TAPS = 64, 13, 9
-EPOCHS = 8
-FEWEST_STEPS = 400
-BATCH = 8
-"""windows in a step"""
+NEAR_TAPS, FAR_TAPS = 13, 9
 NOISE, DROPOUT = 0.5, 0.3
 """against learning recordings by heart: noise on the input, in its standard deviations, and dropout of features"""
 STEP_LOSS = 0.1
 """weight of the loss on steps beside that on stretches"""
+NO_STRETCH = -1
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train. Defaults suit hundreds of windows on two CPU cores."""
+
+    hidden: int = 64
+    """features of each layer"""
+    batch: int = 8
+    """windows in a step"""
+    learning_rate: float = 2e-3
+    """the highest, of one cycle"""
+    epochs: int = 8
+    fewest_steps: int = 400
+    """where the windows are few, there are more epochs"""
+    seed: int = 0
+
+
+@dataclass
+class Stretches:
+    """The stretches of n windows, those of a window in a row that is padded to the longest."""
+
+    first: Tensor
+    """(n, most) int64: the step at which the first 0.2 s that lie inside have their centre"""
+    last: Tensor
+    """(n, most) int64: the step behind the centre of the last such"""
+    kind: Tensor
+    """(n, most) int8: `SPEECH`, `NONSPEECH` or `NO_STRETCH`"""
+
+    @classmethod
+    def of(cls, labels: np.ndarray, content: np.ndarray) -> Stretches:
+        """Those of windows with ``labels`` (n, frames) int8 and ``content`` (n,) frames of audio."""
+        inside = POOL_STEPS // 2
+        found = [cut(window, int(frames)) for window, frames in zip(labels, content, strict=True)]
+        shape = (len(found), max(map(len, found)))
+        table = np.zeros((*shape, 2), np.int64)
+        kind = np.full(shape, NO_STRETCH, np.int8)
+        for row, window in enumerate(found):
+            for column, stretch in enumerate(window):
+                start = stretch.start // FRAMES_PER_STEP
+                end = max(-(-stretch.end // FRAMES_PER_STEP), start + 1)
+                first = min(start + inside, end - 1)
+                table[row, column] = first, max(start + inside + 1, end - inside)
+                kind[row, column] = SPEECH if stretch.speech else NONSPEECH
+        first_and_last = torch.from_numpy(table)
+        return cls(first_and_last[..., 0], first_and_last[..., 1], torch.from_numpy(kind))
+
+    def to(self, device: torch.device | str) -> Stretches:
+        return Stretches(self.first.to(device), self.last.to(device), self.kind.to(device))
+
+    def __getitem__(self, windows: Tensor) -> Stretches:
+        return Stretches(self.first[windows], self.last[windows], self.kind[windows])
+
+    @property
+    def speech(self) -> float:
+        """The share of them that is speech."""
+        return float((self.kind == SPEECH).sum() / (self.kind != NO_STRETCH).sum())
 
 
 class Network(nn.Module):
     """The gate while it learns; its input is scaled to a standard deviation of 1."""
 
-    def __init__(self, n_state: int) -> None:
+    def __init__(self, n_state: int, hidden: int) -> None:
         super().__init__()
-        self.hidden = nn.Linear(n_state, HIDDEN)
-        self.near = nn.Conv1d(HIDDEN, HIDDEN, NEAR_TAPS, padding=NEAR_TAPS // 2)
-        self.far = nn.Conv1d(HIDDEN, HIDDEN, FAR_TAPS, padding=DILATION * (FAR_TAPS // 2), dilation=DILATION)
-        self.out = nn.Linear(2 * HIDDEN, 1)
+        self.hidden = nn.Linear(n_state, hidden)
+        self.near = nn.Conv1d(hidden, hidden, NEAR_TAPS, padding=NEAR_TAPS // 2)
+        self.far = nn.Conv1d(hidden, hidden, FAR_TAPS, padding=DILATION * (FAR_TAPS // 2), dilation=DILATION)
+        self.out = nn.Linear(2 * hidden, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, steps, n_state) -> logits (batch, steps), with dropout."""
@@ -64,32 +119,52 @@ class Network(nn.Module):
         )
 
 
-def fit(
-    activations: Activations, mean: Tensor, spread: Tensor, seed: int = 0, fewest_steps: int = FEWEST_STEPS
-) -> Conv:
-    """Train on all windows, `EPOCHS` times, or more often where they are few.
+def fit(activations: Activations, mean: Tensor, spread: Tensor, training: Training | None = None) -> Conv:
+    """Train on recorded activations, on the CPU. The rest as `fit_steps`."""
 
-    ``mean`` (n_state,) centres the activations; ``spread`` (n_state,) is that of normalised steps.
+    def steps(windows: Tensor) -> Tensor:
+        return steps_of(torch.stack([activations.frames(i) for i in windows.tolist()]))
+
+    return fit_steps(steps, activations.labels, activations.content, mean, spread, training)
+
+
+def fit_steps(
+    steps: Callable[[Tensor], Tensor],
+    labels: np.ndarray,
+    content: np.ndarray,
+    mean: Tensor,
+    spread: Tensor,
+    training: Training | None = None,
+    device: torch.device | str = "cpu",
+) -> Conv:
+    """Train on all windows, ``epochs`` times, or more often where they are few; returns the gate on ``device``.
+
+    ``steps`` gives, for the indices (batch,) int64 of windows, their steps (batch, n, n_state) on ``device``, in any
+    float type. ``labels``: (windows, 2 * n) int8 of frames; ``content``: (windows,) frames of audio. ``mean``
+    (n_state,) centres the activations; ``spread`` (n_state,) is that of normalised steps.
     """
-    n = len(activations.speech)
-    stretches = [_by_steps(cut(activations.labels[i], int(activations.content[i]))) for i in range(n)]
-    labels = step_labels(activations.labels)
-    share = float(np.mean([stretch.speech for window in stretches for stretch in window]))
-    step_share = float((labels == SPEECH).sum() / (labels >= 0).sum())
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = Network(len(spread))
+    training, device = training or Training(), torch.device(device)
+    mean, spread = mean.to(device), spread.to(device)
+    stretches, targets = (
+        Stretches.of(labels, content).to(device),
+        torch.from_numpy(step_labels(labels)).to(device),
+    )
+    share, step_share = stretches.speech, float((targets == SPEECH).sum() / (targets >= 0).sum())
+    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
+        torch.manual_seed(training.seed)
+        network = Network(len(spread), training.hidden).to(device)
         optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.3)
-        batches = -(-n // BATCH)
-        epochs = max(EPOCHS, -(-fewest_steps // batches))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=epochs * batches)
-        for chosen in tqdm(_batches(n, epochs), total=epochs * batches, desc="gate", unit="step"):
-            windows = chosen.tolist()
-            h = steps_of(torch.stack([activations.frames(i) for i in windows]))
-            x = normalise(h, mean)[0] / spread
+        batches = -(-len(labels) // training.batch)
+        epochs = max(training.epochs, -(-training.fewest_steps // batches))
+        total = epochs * batches
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, training.learning_rate, total_steps=total)
+        orders = _batches(len(labels), training.batch, epochs)
+        for chosen in tqdm(orders, total=total, desc="gate", unit="step"):
+            x = normalise(steps(chosen).float(), mean)[0] / spread
             evidence = network(x + NOISE * torch.randn_like(x))
-            loss = _stretch_loss(evidence, [stretches[i] for i in windows], share)
-            target = torch.from_numpy(labels[windows])
+            windows = chosen.to(device)
+            loss = stretch_loss(evidence, stretches[windows], share)
+            target = targets[windows]
             known = target >= 0
             loss = loss + STEP_LOSS * _balanced(evidence[known], target[known] == SPEECH, step_share)
             optimiser.zero_grad()
@@ -97,6 +172,19 @@ def fit(
             optimiser.step()
             schedule.step()
     return network.requires_grad_(False).gate(mean, spread)
+
+
+def stretch_loss(evidence: Tensor, stretches: Stretches, share: float) -> Tensor:
+    """The loss on the strongest 0.2 s of every stretch of a batch of windows.
+
+    ``evidence``: logits (batch, steps); ``share`` of all stretches are speech.
+    """
+    means = smooth(evidence)
+    row, column = (stretches.kind != NO_STRETCH).nonzero(as_tuple=True)
+    first, last = (bound[row, column][:, None] for bound in (stretches.first, stretches.last))
+    step = torch.arange(means.shape[1], device=means.device)
+    strongest = means[row].masked_fill((step < first) | (step >= last), -torch.inf).amax(dim=1)
+    return _balanced(strongest, stretches.kind[row, column] == SPEECH, share)
 
 
 def _of(bias: Tensor | None) -> Tensor:
@@ -111,30 +199,10 @@ def step_labels(labels: np.ndarray) -> np.ndarray:
     return np.where((pairs == SPEECH).any(axis=2), SPEECH, found).astype(np.int8)
 
 
-def _by_steps(stretches: list[Stretch]) -> list[Stretch]:
-    """Stretches of frames -> of steps, each at least as long as one pooled place."""
-    made = []
-    for stretch in stretches:
-        start, end = stretch.start // FRAMES_PER_STEP, -(-stretch.end // FRAMES_PER_STEP)
-        made.append(Stretch(start, max(end, start + 1), stretch.speech))
-    return made
-
-
-def _batches(n: int, epochs: int) -> Iterator[Tensor]:
-    """Indices of windows, `BATCH` at a time, in a new order every epoch."""
+def _batches(n: int, batch: int, epochs: int) -> Iterator[Tensor]:
+    """Indices of windows, ``batch`` at a time, in a new order every epoch."""
     for _ in range(epochs):
-        yield from torch.randperm(n).split(BATCH)
-
-
-def _stretch_loss(evidence: Tensor, stretches: list[list[Stretch]], share: float) -> Tensor:
-    """The loss on the strongest 0.2 s of every stretch of a batch of windows."""
-    means, inside = smooth(evidence), POOL_STEPS // 2
-    found = [(row, stretch) for row, window in enumerate(stretches) for stretch in window]
-    strongest = [
-        means[row, min(s.start + inside, s.end - 1) : max(s.start + inside + 1, s.end - inside)].amax()
-        for row, s in found
-    ]
-    return _balanced(torch.stack(strongest), torch.tensor([s.speech for _, s in found]), share)
+        yield from torch.randperm(n).split(batch)
 
 
 def _balanced(evidence: Tensor, speech: Tensor, share: float) -> Tensor:

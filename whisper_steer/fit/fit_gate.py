@@ -27,7 +27,7 @@ def fit_gates(
     activations: Activations,
     latents: Latents | None = None,
     seed: int = 0,
-    conv_steps: int = conv_gate.FEWEST_STEPS,
+    conv_steps: int = conv_gate.Training.fewest_steps,
 ) -> dict[str, Gate]:
     """A gate of each kind by its name; "sae" only with ``latents``. ``conv_steps`` are the fewest of the last one's
     training. Raises `FitError` where a class of steps is missing.
@@ -40,7 +40,8 @@ def fit_gates(
     gates: dict[str, Gate] = {"dense": Linear(mean, *regression(dense, labels))}
     if latents is not None:
         gates["sae"] = Linear(mean, *regression(latents.encode(hidden)[0], labels), latents)
-    gates["conv"] = conv_gate.fit(activations, mean, dense.std(dim=0) + 1e-6, seed, conv_steps)
+    training = conv_gate.Training(fewest_steps=conv_steps, seed=seed)
+    gates["conv"] = conv_gate.fit(activations, mean, dense.std(dim=0) + 1e-6, training)
     return gates
 
 

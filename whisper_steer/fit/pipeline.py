@@ -18,8 +18,7 @@ from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fin
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.encoders.record import Activations, record
 from whisper_steer.errors import FitError
-from whisper_steer.fit import listening, windows
-from whisper_steer.fit.conv_gate import FEWEST_STEPS
+from whisper_steer.fit import conv_gate, listening, windows
 from whisper_steer.fit.edits import Fitted, edits_of, fit_edits
 from whisper_steer.fit.fit_gate import fit_gates
 from whisper_steer.fit.scenes import scenes
@@ -57,7 +56,7 @@ class Plan:
     expansion: int = 8
     k: int = 32
     training: Training = field(default_factory=Training)
-    conv_steps: int = FEWEST_STEPS
+    conv_steps: int = conv_gate.Training.fewest_steps
     """fewest steps of the convolutional gate"""
     seed: int = 0
 
