@@ -22,6 +22,8 @@ from whisper_steer.data.clips import Split
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.files.disk import write_whole
 
+from .greedy import Mode
+
 PATH = click.Path(path_type=Path)
 DATA = click.option("--data", required=True, help="KIND:PATH, as of whisper-steer benchmark.")
 LIMIT = click.option(
@@ -77,6 +79,9 @@ def fit(
 @DATA
 @click.option("--split", type=click.Choice(get_args(Split)), default="choose", show_default=True)
 @LIMIT
+@click.option(
+    "--mode", "modes", type=click.Choice(list(get_args(Mode))), multiple=True, help="[default: both]"
+)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--half", is_flag=True, help="float16, on CUDA.")
 @click.option("--out", type=PATH, required=True, help="Folder of the run.")
@@ -86,11 +91,12 @@ def measure(
     data: str,
     split: str,
     limit: int,
+    modes: tuple[Mode, ...],
     device: str,
     half: bool,
     out: Path,
 ) -> None:
-    """Measure every method and baseline with each of the MATERIALS, in both modes."""
+    """Measure every method and baseline with each of the MATERIALS."""
     from whisper_steer.data.load import load
     from whisper_steer.models.load import load_model
 
@@ -101,7 +107,9 @@ def measure(
     loaded = load_model(model, device)
     found = [Material.load(path).to(loaded.device) for path in materials]
     bench = Bench(loaded, pick(load(data), split, limit), half)
-    bench.measure([each for material in found for each in interventions(material)], out)
+    bench.measure(
+        [each for material in found for each in interventions(material)], out, modes or get_args(Mode)
+    )
     _report(out)
 
 
