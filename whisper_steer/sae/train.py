@@ -101,12 +101,16 @@ def train(
     return sae.eval()
 
 
-@torch.no_grad()
 def measure(sae: SAE, activations: Activations, frames: int = 20_000, seed: int = 1) -> Quality:
-    """`Quality` on a sample of the frames of other windows than those of training."""
+    """`quality` on a sample of the frames of other windows than those of training."""
     rng = np.random.default_rng(seed)
     index = activations.frame_index(rng)
-    h = _gather(activations, index[rng.permutation(len(index))[:frames]])
+    return quality(sae, _gather(activations, index[rng.permutation(len(index))[:frames]]))
+
+
+@torch.no_grad()
+def quality(sae: SAE, h: Tensor) -> Quality:
+    """Of activations (frames, n_state) that it was not trained on."""
     x, _ = sae.normalise(h)
     z = sae.encode(h)
     error = ((x - sae.decode(z)) ** 2).sum() / ((x - x.mean(dim=0)) ** 2).sum()
