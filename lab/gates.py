@@ -1,8 +1,7 @@
 """A convolutional gate on many scenes. ``python -m lab.gates tiny.en --scenes-from DIR --device cuda --out FILE``
 
-The training is `whisper_steer.fit.conv_gate`, with a larger batch and more steps. The file holds the tensors of
-`whisper_steer.gate.kinds.Conv` under their names, its metadata ``kind`` and ``point``. On a GPU the activations take
-0.6 MB a window of tiny.en.
+The training is `whisper_steer.fit.conv_gate`, with a larger batch and more steps. ``whisper-steer fit --gate FILE``
+calibrates the gate. On a GPU the activations take 0.6 MB a window of tiny.en.
 """
 
 from __future__ import annotations
@@ -11,16 +10,15 @@ from pathlib import Path
 
 import click
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lab.activations import mels, steps
 from lab.command import Command
 from lab.scenes import Made, read
 from whisper_steer.encoders.prefix import Prefix
-from whisper_steer.files.output import moved_into
 from whisper_steer.fit.conv_gate import Training, fit_steps, step_labels
 from whisper_steer.gate.kinds import Conv
+from whisper_steer.gate.store import save_gate
 from whisper_steer.models.load import load_model
 from whisper_steer.sae.model import normalise
 
@@ -45,8 +43,7 @@ def main(
     prefix = Prefix(load_model(model, device).encoder, point)
     training = Training(hidden, BATCH, LEARNING_RATE, EPOCHS, FEWEST_STEPS, seed)
     gate = train(prefix, made, training)
-    with moved_into(out.parent) as scratch:
-        save_file(tensors(gate), scratch / out.name, {"kind": gate.kind, "point": point})
+    save_gate(gate, point, out)
 
 
 def train(prefix: Prefix, made: Made, training: Training) -> Conv:
@@ -74,10 +71,6 @@ def centre_and_spread(found: Tensor, labels: Tensor, seed: int) -> tuple[Tensor,
     known = (labels[windows, ::EVERY].flatten() >= 0).to(found.device)
     mean = sample[known].mean(dim=0)
     return mean, normalise(sample[known], mean)[0].std(dim=0) + 1e-6
-
-
-def tensors(gate: Conv) -> dict[str, Tensor]:
-    return {name: tensor.float().cpu().contiguous() for name, tensor in vars(gate).items()}
 
 
 if __name__ == "__main__":
