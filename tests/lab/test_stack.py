@@ -35,7 +35,7 @@ def test_controls_stay_near_their_random_start_and_the_others_need_not() -> None
     for step in range(300, 310):
         stack.learn(torch.randn(1, 64, 16, generator=generator).repeat(2, 1, 1) + 1.0, 0 * step)
         stack.plan = Plan(steps=10**6, learning_rate=0.3, k=4, expansion=4)
-    cosine = (stack.W_dec * stack.start).sum(dim=-1)
+    cosine = (stack.W_dec * stack.start).sum(dim=-1).detach()
     torch.testing.assert_close(stack.W_dec.norm(dim=-1), torch.ones(2, 64))
     assert float(cosine[1].min()) > 0.8 - 1e-5 and float(cosine[0].min()) < 0.8
 
