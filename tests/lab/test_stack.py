@@ -31,10 +31,10 @@ def test_a_step_of_a_stack_is_a_step_of_each_sae() -> None:
 
 def test_controls_stay_near_their_random_start_and_the_others_need_not() -> None:
     generator = torch.Generator().manual_seed(0)
-    stack = Stack(Plan(steps=1, learning_rate=0.3, k=4, expansion=4), torch.zeros(2, 16), n_frozen=1)
+    plan = Plan(steps=10**6, learning_rate=0.3, k=4, expansion=4)
+    stack = Stack(plan, torch.zeros(2, 16), n_frozen=1)
     for step in range(300, 310):
-        stack.learn(torch.randn(1, 64, 16, generator=generator).repeat(2, 1, 1) + 1.0, 0 * step)
-        stack.plan = Plan(steps=10**6, learning_rate=0.3, k=4, expansion=4)
+        stack.learn(torch.randn(1, 64, 16, generator=generator).repeat(2, 1, 1) + 1.0, step)
     cosine = (stack.W_dec * stack.start).sum(dim=-1).detach()
     torch.testing.assert_close(stack.W_dec.norm(dim=-1), torch.ones(2, 64))
     assert float(cosine[1].min()) > 0.8 - 1e-5 and float(cosine[0].min()) < 0.8
