@@ -45,7 +45,7 @@ def report(path: Path) -> str:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return saes(found) if "log" in found else gates(found)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is neither a log of lab.saes nor gates compared: name one that is"
         ) from error
