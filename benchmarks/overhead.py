@@ -59,7 +59,7 @@ def main() -> None:
 
         block = len(encoder.blocks) // 2 if options.gate_block is None else options.gate_block
         point = f"blocks.{block}"
-        prefix = Prefix(encoder, point)
+        prefix = Prefix(encoder, point, fast=True)
         gates = [stand_in(encoder, point, gate=kind).gate.to(device) for kind in ("conv", "dense", "sae")]
         edits = [
             Steering(stand_in(encoder, point), mode="steer", method=method)

@@ -40,7 +40,7 @@ def main(
 ) -> None:
     torch.set_float32_matmul_precision("high")
     made = read(scenes_from, "fit")
-    prefix = Prefix(load_model(model, device).encoder, point)
+    prefix = Prefix(load_model(model, device).encoder, point, fast=True)
     training = Training(hidden, BATCH, LEARNING_RATE, EPOCHS, FEWEST_STEPS, seed)
     gate = train(prefix, made, training)
     save_gate(gate, point, out)

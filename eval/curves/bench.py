@@ -160,7 +160,7 @@ class Bench:
         """Activations at a point, (n, 1500, n_state) for each batch; kept until another point is asked for."""
         if self._begun[0] != point:
             self._begun = "", []
-            prefix, start, found = Prefix(self.encoder, point, exact=True), 0, []
+            prefix, start, found = Prefix(self.encoder, point), 0, []
             for clips in self._batches():
                 found.append(prefix(torch.stack(self.mels[start : start + len(clips)])))
                 start += len(clips)

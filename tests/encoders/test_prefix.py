@@ -27,7 +27,7 @@ def mel() -> torch.Tensor:
 @pytest.mark.parametrize("point", POINTS)
 def test_it_is_what_a_hook_reads_there_to_the_bit(tiny_model: Whisper, mel: torch.Tensor, point: str) -> None:
     assert hook_points(tiny_model.encoder) == POINTS
-    prefix = Prefix(tiny_model.encoder, point, exact=True)
+    prefix = Prefix(tiny_model.encoder, point)
     expected = read_activations(tiny_model.encoder, mel, [point])[point]
     assert torch.equal(prefix(mel), expected)
     assert (prefix.n_mels, prefix.device.type) == (80, "cpu")
@@ -40,8 +40,8 @@ def test_in_bfloat16_it_hears_nearly_the_same_and_gives_up_nothing_of_stock(
 ) -> None:
     """On any machine: what the processor can do is taken as given here."""
     monkeypatch.setattr(prefix_module, "has_fast_bfloat16", lambda: fast)
-    exact = Prefix(tiny_model.encoder, "blocks.1", exact=True)
-    prefix = Prefix(tiny_model.encoder, "blocks.1")
+    exact = Prefix(tiny_model.encoder, "blocks.1")
+    prefix = Prefix(tiny_model.encoder, "blocks.1", fast=True)
     assert torch.equal(prefix.embedding(mel), exact.embedding(mel))
     found, expected = prefix(mel), exact(mel)
     assert torch.equal(found, expected) is not fast
@@ -93,6 +93,6 @@ def test_the_first_blocks_alone_are_enough_for_their_points(tiny_model: Whisper,
     weights = {k: v for k, v in tiny_model.encoder.state_dict().items() if not k.startswith("blocks.1.")}
     encoder = share(weights, n_head=2, n_blocks=1)
     expected = read_activations(tiny_model.encoder, mel, ["blocks.0"])["blocks.0"]
-    assert torch.equal(Prefix(encoder, "blocks.0", exact=True)(mel), expected)
+    assert torch.equal(Prefix(encoder, "blocks.0")(mel), expected)
     with pytest.raises(UsageError):
         Prefix(encoder, "blocks.1")

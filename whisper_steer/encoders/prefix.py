@@ -3,9 +3,8 @@
 Listening needs no more of the encoder than that, and no hook: nothing of the model is changed, so threads, deep copies
 and compiled models are safe. Hook points are named as in `whisper_steer.encoders.hooks`.
 
-On a CPU that multiplies bfloat16 matrices in hardware the blocks run in it, at half the time: what the gate hears
-changes by less than a hundredth. The embedding before the blocks stays as stock makes it, so that stock can go on
-from there.
+To listen, a CPU that multiplies bfloat16 matrices in hardware runs the blocks in it, at half the time. The embedding
+before the blocks stays as stock makes it, so that stock can go on from there.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from whisper_steer.errors import UsageError
 class Prefix:
     """An encoder of openai-whisper up to ``point``, over the encoder's own weights.
 
-    ``exact``: in the encoder's own precision on every machine. Raises `UsageError` for a point that the encoder has
-    not.
+    ``fast``: on a CPU that has bfloat16 in hardware in that, else in the encoder's own precision. Raises `UsageError`
+    for a point that the encoder has not.
     """
 
-    def __init__(self, encoder: nn.Module, point: str, *, exact: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, point: str, *, fast: bool = False) -> None:
         inner: Any = unwrap(encoder)
         self.encoder = inner
         self.point = point
-        self.exact = exact
+        self.fast = fast
         self.n_blocks = blocks_before(point, len(hook_points(encoder)) - 1)
 
     @property
@@ -65,8 +64,8 @@ class Prefix:
     def from_embedding(self, x: Tensor) -> Tensor:
         """`embedding` -> activations (batch, 1500, n_state) at the point."""
         encoder = self.encoder
-        fast = not self.exact and x.device.type == "cpu" and x.dtype == torch.float32 and has_fast_bfloat16()
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+        half = self.fast and x.device.type == "cpu" and x.dtype == torch.float32 and has_fast_bfloat16()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
             for block in encoder.blocks[: self.n_blocks]:
                 x = block(x)
         return encoder.ln_post(x) if self.point == "ln_post" else x

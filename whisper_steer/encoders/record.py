@@ -78,7 +78,7 @@ def record(
     ``made_from`` passes over the windows already done. Raises `OSError` where the disk has no room for all n.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    prefix = Prefix(encoder, point, exact=True)
+    prefix = Prefix(encoder, point)
     n_state = int(prefix.encoder.conv1.out_channels)
     depends = [__version__, encoder_fingerprint(encoder), point, n, n_mels, made_from]
     stem = f"{label}-{hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:20]}"

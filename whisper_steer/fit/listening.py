@@ -77,7 +77,7 @@ class _Remembering(Prefix):
     """A prefix that keeps the windows of one recording, so that several gates may read them."""
 
     def __init__(self, prefix: Prefix) -> None:
-        super().__init__(prefix.encoder, prefix.point)
+        super().__init__(prefix.encoder, prefix.point, fast=prefix.fast)
         self.kept: dict[bytes, Tensor] = {}
 
     def __call__(self, mel: Tensor) -> Tensor:

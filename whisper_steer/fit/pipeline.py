@@ -135,7 +135,7 @@ def fit(
             else None
         )
         gates = fit_gates(heard, latents, plan.seed, plan.conv_steps)
-    prefix = Prefix(encoder, listening_point)
+    prefix = Prefix(encoder, listening_point, fast=True)
     name_of_gate, compared = SAFE_GATE if gate is None else gate.kind, {}
     if choosing:
         spoken, other = (select(choosing, kind, "choose") for kind in ("speech", "nonspeech"))

@@ -67,7 +67,7 @@ def transcribe(
     if chosen is None:
         with lock_of(model):
             return dict(stock_loop(model, samples, **options))
-    prefix = Keeping(model.encoder, chosen.artifact.gate_point)
+    prefix = Keeping(model.encoder, chosen.artifact.gate_point, fast=True)
     hearing = chosen.listen(prefix, samples)
     kept = prefix if hearing.whole and len(samples) <= N_SAMPLES else None
     with lock_of(model):

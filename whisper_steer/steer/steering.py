@@ -81,7 +81,7 @@ class Steering:
 
     def prefix(self, encoder: nn.Module) -> Prefix:
         """The part of an encoder of openai-whisper that listening runs."""
-        return Prefix(encoder, self.artifact.gate_point)
+        return Prefix(encoder, self.artifact.gate_point, fast=True)
 
     def listen(self, prefix: Prefix, audio: np.ndarray | Tensor) -> Hearing:
         """Where somebody speaks in samples (n,) float32 at 16 kHz."""
