@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from whisper_steer.sae.model import SAE, SAEConfig, normalise
-from whisper_steer.sae.train import batch_top_k
+from whisper_steer.eval.systems.soft_frozen import turn_back
+from whisper_steer.sae.model import SAE, normalise
+from whisper_steer.sae.train import adam_tensors, batch_top_k, keep_unit_norm_gradient, load_adam
 
-NEAREST = 0.8
-"""the least cosine of a Soft-Frozen direction with its start"""
 WARM_UP = 300
 """steps"""
 COOL_DOWN = 0.25
@@ -82,12 +81,13 @@ class Stack:
             loss = loss + AUX_WEIGHT * self._unexplained_by_dead(pre, error.detach())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        keep_unit_norm_gradient(self.W_dec)
+        self.optimiser.step()
         with torch.no_grad():
-            assert self.W_dec.grad is not None
-            self.W_dec.grad -= (self.W_dec.grad * self.W_dec).sum(dim=-1, keepdim=True) * self.W_dec
-            self.optimiser.step()
             self.W_dec /= self.W_dec.norm(dim=-1, keepdim=True)
-            self._keep_near_start()
+            if self.n_frozen:
+                controls = slice(-self.n_frozen, None)
+                self.W_dec[controls] = turn_back(self.W_dec[controls], self.start[controls])
             self.threshold = torch.lerp(kept, self.threshold, MOMENTUM if step else 0.0)
             self.idle += 1
             self.idle[(z > 0).any(dim=1)] = 0
@@ -104,49 +104,26 @@ class Stack:
         left = (error - torch.bmm(z, self.W_dec)).pow(2).sum(dim=-1).mean(dim=1)
         return (left * dead.any(dim=1)).sum()
 
-    def _keep_near_start(self) -> None:
-        """Turn the Soft-Frozen directions that went too far back to the edge of what is allowed."""
-        if not self.n_frozen:
-            return
-        now, start = self.W_dec[-self.n_frozen :], self.start[-self.n_frozen :]
-        cosine = (now * start).sum(dim=-1, keepdim=True)
-        across = now - cosine * start
-        across /= across.norm(dim=-1, keepdim=True).clamp_min(1e-9)
-        edge = NEAREST * start + (1 - NEAREST**2) ** 0.5 * across
-        now.copy_(torch.where(cosine < NEAREST, edge, now))
-
     @torch.no_grad()
     def sae(self, index: int) -> SAE:
         """One of them, for use."""
-        n_state = self.mean.shape[-1]
-        made = SAE(SAEConfig(n_state, self.plan.expansion, self.plan.k)).to(self.mean.device)
-        for name in NAMES:
-            getattr(made, name).copy_(getattr(self, name)[index].reshape(getattr(made, name).shape))
-        made.mean.copy_(self.mean[index, 0])
-        made.threshold.copy_(self.threshold[index])
-        return made.eval()
+        state = {name: getattr(self, name)[index].squeeze(0) for name in (*NAMES, "mean", "threshold")}
+        return SAE.of(state, self.plan.k).to(self.mean.device)
 
     def state(self) -> dict[str, Tensor]:
         """All that a later `restore` needs to go on as if nothing had happened."""
         found = {
             name: getattr(self, name).detach() for name in (*NAMES, "threshold", "idle", "start", "mean")
         }
-        for number, state in self.optimiser.state_dict()["state"].items():
-            found |= {f"adam.{number}.{name}": tensor for name, tensor in state.items()}
-        return found
+        return found | adam_tensors(self.optimiser)
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take what `state` gave."""
-        adam: dict[int, dict[str, Tensor]] = {}
         for name, tensor in state.items():
-            if name.startswith("adam."):
-                _, number, key = name.split(".")
-                adam.setdefault(int(number), {})[key] = tensor
-            else:
+            if not name.startswith("adam."):
                 getattr(self, name).copy_(tensor)
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": adam, "param_groups": groups})
+        load_adam(self.optimiser, state)
 
 
 def schedule(step: int, steps: int) -> float:

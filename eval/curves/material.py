@@ -24,10 +24,10 @@ from whisper_steer.data.labels import FRAMES, NONSPEECH, SPEECH
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.encoders.record import Activations
 from whisper_steer.errors import ArtifactError
-from whisper_steer.files.scratch import scratch_folder
+from whisper_steer.files.output import moved_into
 from whisper_steer.fit.scoring import latent_scores
 from whisper_steer.fit.selection import EDIT_LATENTS, build_edits, edit_latents
-from whisper_steer.sae.model import SAE, Latents, SAEConfig
+from whisper_steer.sae.model import SAE, Latents
 from whisper_steer.steer.methods import Edits
 
 COMPONENTS = 3
@@ -59,10 +59,8 @@ class Material:
         tensors |= {f"edits.{k}": v for k, v in vars(self.edits).items() if k != "latents"}
         tensors["components"] = self.components
         about = {"point": self.point, "control": self.control, "k": str(self.sae.config.k)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(f".{path.name}-", path.parent) as scratch:
+        with moved_into(path.parent) as scratch:
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, scratch / path.name, about)
-            (scratch / path.name).replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Material:
@@ -73,7 +71,7 @@ class Material:
             tensors = load_file(path)
             latents = Latents(**_part(tensors, "latents"))
             edits = Edits(latents=latents, **_part(tensors, "edits"))
-            sae = sae_of(_part(tensors, "sae"), int(about["k"]))
+            sae = SAE.of(_part(tensors, "sae"), int(about["k"]))
             return cls(about["point"], edits, sae, tensors["components"], about["control"])
         except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
             raise ArtifactError(f"{path} holds nothing to edit with ({error}); make it with fit") from error
@@ -127,16 +125,9 @@ def principal_components(activations: Activations, difference: Tensor, seed: int
 def read_sae(path: Path, k: int = 50) -> SAE:
     """An SAE from a safetensors file of its parameters and buffers. Raises `ArtifactError`."""
     try:
-        return sae_of(load_file(path), k)
+        return SAE.of(load_file(path), k)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{path} holds no SAE ({error}); name a file with W_enc, W_dec, ...") from error
-
-
-def sae_of(state: dict[str, Tensor], k: int) -> SAE:
-    n_state, n_latents = state["W_enc"].shape
-    sae = SAE(SAEConfig(n_state, n_latents // n_state, k))
-    sae.load_state_dict({name: value.float() for name, value in state.items()})
-    return sae.requires_grad_(False).eval()
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -32,10 +32,10 @@ def soft_frozen_edits(bank: Bank) -> Edits:
 
 
 def turn_back(directions: Tensor, start: Tensor) -> Tensor:
-    """Unit directions (n, state), each at cosine COSINE or more with its start (n, state)."""
-    directions = directions / directions.norm(dim=1, keepdim=True)
-    cosine = (directions * start).sum(dim=1, keepdim=True)
+    """Unit directions (..., state), each at cosine COSINE or more with its start (..., state)."""
+    directions = directions / directions.norm(dim=-1, keepdim=True)
+    cosine = (directions * start).sum(dim=-1, keepdim=True)
     across = directions - cosine * start
-    across = across / across.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    across = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     limited = COSINE * start + (1 - COSINE**2) ** 0.5 * across
     return torch.where(cosine < COSINE, limited, directions)

@@ -9,6 +9,7 @@ Input is centred and brought to unit norm, frame by frame: ``x = (h - mean) / |h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,15 @@ class SAE(nn.Module):
         self.b_dec = nn.Parameter(torch.zeros(config.n_state))
         self.register_buffer("mean", torch.zeros(config.n_state))
         self.register_buffer("threshold", torch.zeros(()))
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor], k: int) -> SAE:
+        """One for use from its parameters and buffers, of any float type. Raises `KeyError` or `RuntimeError` where
+        they are not those of an SAE."""
+        n_state, n_latents = state["W_enc"].shape
+        sae = cls(SAEConfig(n_state, n_latents // n_state, k))
+        sae.load_state_dict({name: value.float() for name, value in state.items()})
+        return sae.requires_grad_(False).eval()
 
     def normalise(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Activations (..., n_state) -> unit-norm input (..., n_state) and its scale (..., 1)."""

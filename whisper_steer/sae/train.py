@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -141,7 +141,7 @@ def _step(
         total = loss + training.aux_weight * (error.detach() - explained).float().pow(2).sum(dim=-1).mean()
     optimizer.zero_grad(set_to_none=True)
     total.backward()
-    _keep_unit_norm_gradient(sae)
+    keep_unit_norm_gradient(sae.W_dec)
     optimizer.step()
     with torch.no_grad():
         sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
@@ -156,11 +156,12 @@ def batch_top_k(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return pre * (pre >= kept), kept.detach()
 
 
-def _keep_unit_norm_gradient(sae: SAE) -> None:
-    """Take from the gradient of each decoder direction the part along it, which only changes its norm."""
-    gradient = sae.W_dec.grad
+def keep_unit_norm_gradient(W_dec: Tensor) -> None:
+    """Take from the gradient of each decoder direction (..., n_latents, n_state) the part along it, which only changes
+    its norm."""
+    gradient = W_dec.grad
     assert gradient is not None
-    gradient -= (gradient * sae.W_dec.data).sum(dim=1, keepdim=True) * sae.W_dec.data
+    gradient -= (gradient * W_dec.data).sum(dim=-1, keepdim=True) * W_dec.data
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -177,8 +178,7 @@ def _gather(activations: Activations, index: np.ndarray) -> Tensor:
 def _save(folder: Path, sae: SAE, optimizer: torch.optim.Adam, idle: Tensor, step: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"sae.{k}": v for k, v in sae.state_dict().items()} | {"idle": idle}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{number}.{k}": v for k, v in state.items()}
+    tensors |= adam_tensors(optimizer)
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "state.tmp")
     os.replace(folder / "state.tmp", folder / f"step-{step}.safetensors")
     write_whole(folder / "step.json", json.dumps({"step": step}))
@@ -194,10 +194,21 @@ def _restore(folder: Path, sae: SAE, optimizer: torch.optim.Adam, idle: Tensor) 
     tensors = load_file(folder / f"step-{step}.safetensors")
     sae.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("sae.")})
     idle.copy_(tensors["idle"])
+    load_adam(optimizer, tensors)
+    return step
+
+
+def adam_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    """What an optimiser remembers, under names for a file."""
+    states = optimizer.state_dict()["state"]
+    return {f"adam.{n}.{key}": value for n, state in states.items() for key, value in state.items()}
+
+
+def load_adam(optimizer: torch.optim.Adam, tensors: Mapping[str, Tensor]) -> None:
+    """Take what `adam_tensors` gave, from among others."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("adam."):
             _, number, key = name.split(".")
             state.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return step

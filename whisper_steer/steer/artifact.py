@@ -21,7 +21,7 @@ from whisper_steer.errors import ArtifactError, FingerprintError
 from whisper_steer.files.card import CARD, damaged, read_card
 from whisper_steer.files.replace import check_target, replacing
 from whisper_steer.gate.kinds import KINDS, Gate, Linear
-from whisper_steer.sae.model import SAE, Latents, SAEConfig
+from whisper_steer.sae.model import SAE, Latents
 from whisper_steer.steer.methods import Edits
 from whisper_steer.steer.validation import check_card, check_tensors
 
@@ -171,13 +171,9 @@ class Artifact:
             if self.path is None or not (self.path / SAE_TENSORS).is_file():
                 raise ArtifactError(f"artifact {self.name!r} carries no SAE; fit it again to get one")
             try:
-                state = {k: v.float() for k, v in load_file(self.path / SAE_TENSORS).items()}
-                n_state, n_latents = state["W_enc"].shape
-                sae = SAE(SAEConfig(n_state, n_latents // n_state, int(self.info["sae"]["k"])))
-                sae.load_state_dict(state)
+                self.sae = SAE.of(load_file(self.path / SAE_TENSORS), int(self.info["sae"]["k"]))
             except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
                 raise damaged(self.path, error) from error
-            self.sae = sae
         return self.sae
 
 
