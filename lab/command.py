@@ -6,18 +6,13 @@ from typing import Any
 
 import click
 
-from whisper_steer.cli import describe, fail
-from whisper_steer.cli.signals import tidying_up
-from whisper_steer.errors import WhisperSteerError
+from whisper_steer.cli import one_line_errors
 
 
 class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            with tidying_up():
-                return super().invoke(ctx)
-        except (WhisperSteerError, OSError) as error:
-            fail(ctx, describe(error), getattr(error, "exit_code", 1))
+        with one_line_errors(ctx):
+            return super().invoke(ctx)
 
 
 __all__ = ["Command"]

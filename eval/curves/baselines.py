@@ -60,8 +60,7 @@ for _index in range(COMPONENTS):
 def _random_direction(seed: int) -> None:
     @BASELINES.register(f"random-direction-{seed}", DENSE, "control")
     def direction(h: Tensor, material: Material, strength: float) -> Tensor:
-        drawn = torch.randn(h.shape[-1], generator=torch.Generator().manual_seed(seed)).to(h.device)
-        return _dense(h, material, drawn / drawn.norm(), strength)
+        return _dense(h, material, random_unit(h, seed), strength)
 
 
 for _seed in RANDOM_SEEDS:
@@ -71,9 +70,18 @@ for _seed in RANDOM_SEEDS:
 @BASELINES.register("random-clamp", METHODS["clamp"].grid, "control")
 def random_clamp(h: Tensor, material: Material, strength: float) -> Tensor:
     """One random direction, in each frame as long as the clamp's change."""
-    size = METHODS["clamp"](h, material.edits, strength).norm(dim=-1, keepdim=True)
-    drawn = torch.randn(h.shape[-1], generator=torch.Generator().manual_seed(0)).to(h.device)
-    return size * drawn / drawn.norm()
+    return along_random(METHODS["clamp"](h, material.edits, strength))
+
+
+def along_random(change: Tensor) -> Tensor:
+    """A change (..., n_state) turned to one random direction, in each frame as long as it was."""
+    return change.norm(dim=-1, keepdim=True) * random_unit(change, seed=0)
+
+
+def random_unit(h: Tensor, seed: int) -> Tensor:
+    """A random direction (n_state,) of norm 1 for activations (..., n_state), on their device."""
+    drawn = torch.randn(h.shape[-1], generator=torch.Generator().manual_seed(seed)).to(h.device)
+    return drawn / drawn.norm()
 
 
 def _dense(h: Tensor, material: Material, direction: Tensor, strength: float) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..intervals import Estimate
+from ..report import table
 from .bench import STOCK
 from .summary import FALSE_SPEECH, Point, best_at
 
@@ -17,7 +18,7 @@ def markdown(points: Sequence[Point]) -> str:
     parts = []
     for mode in sorted({point.mode for point in points}):
         found = [point for point in points if point.mode == mode]
-        parts += [f"## Mode {mode}", "", *_best(found), "", *_all(found), ""]
+        parts += [f"## Mode {mode}", "", *_best(found), "", _all(found), ""]
     return "\n".join(parts)
 
 
@@ -34,30 +35,29 @@ def _best(points: Sequence[Point]) -> list[str]:
     """A table: what share of stock's false speech each method removes at no more than each price."""
     columns = [(figure, price) for figure in FALSE_SPEECH for price in PRICES]
     heads = [f"{figure}, WER +{100 * price:g} or less" for figure, price in columns]
-    lines = [
-        "Share of stock's false speech removed, at the strength (@) that removes most at that price:",
-        "",
-        f"| method | {' | '.join(heads)} |",
-        f"|{' --- |' * (len(heads) + 1)}",
-    ]
+    rows = []
     for name, found in methods(points).items():
         cells = []
         for figure, price in columns:
             best = best_at(found, figure, price)
             cells.append(f"{_percent(best.removed[figure])} @{best.strength:g}" if best else "none")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+        rows.append([name, *cells])
+    return [
+        "Share of stock's false speech removed, at the strength (@) that removes most at that price:",
+        "",
+        table(["method", *heads], rows),
+    ]
 
 
-def _all(points: Sequence[Point]) -> list[str]:
+def _all(points: Sequence[Point]) -> str:
     heads = [*FALSE_SPEECH, "WER", "added WER", "speech left empty"]
-    lines = [f"| method | strength | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 2)}"]
+    rows = []
     for point in points:
         cells = [_percent(point.figures[figure]) for figure in FALSE_SPEECH]
         cells += [_percent(point.figures["wer"]), _percent(point.changes["wer"], sign="+", digits=2)]
         cells.append(_percent(point.figures["empty"]))
-        lines.append(f"| {point.group} | {point.strength:g} | {' | '.join(cells)} |")
-    return lines
+        rows.append([point.group, f"{point.strength:g}", *cells])
+    return table(["method", "strength", *heads], rows)
 
 
 def _percent(estimate: Estimate, sign: str = "", digits: int = 1) -> str:

@@ -18,6 +18,7 @@ from whisper.decoding import DecodingOptions, DecodingResult
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.methods import METHODS, Edits
 
+from ..curves.baselines import along_random
 from ..fits import Bank
 from ..probes import lifted
 from ..session import Session
@@ -146,9 +147,7 @@ class RandomDirection(EncoderEdit):
     about = "control: one random direction, in each frame with the norm of the clamp's change"
 
     def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
-        size = super().change(artifact, h, strength).norm(dim=-1, keepdim=True)
-        direction = torch.randn(h.shape[-1], generator=torch.Generator().manual_seed(0)).to(h.device)
-        return size * direction / direction.norm()
+        return along_random(super().change(artifact, h, strength))
 
 
 @register

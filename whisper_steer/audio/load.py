@@ -16,18 +16,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
+import soxr
 import torch
 from torch import Tensor
 
 from whisper_steer.audio.spectrogram import LONG, reserve, temporary_file
 from whisper_steer.errors import AudioError
-
-if TYPE_CHECKING:
-    import soxr
 
 SAMPLE_RATE = 16000
 """Rate in Hz that every Whisper model expects."""
@@ -141,8 +139,6 @@ def _resample(chunks: Iterator[Chunk], sr: int) -> Iterator[Mono]:
     stream: soxr.ResampleStream | None = None
     for rate, mono in chunks:
         if rate != sr:
-            import soxr
-
             stream = stream or soxr.ResampleStream(rate, sr, num_channels=1, dtype="float32")
             mono = stream.resample_chunk(np.ascontiguousarray(mono, dtype=np.float32))
         yield mono

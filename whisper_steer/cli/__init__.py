@@ -7,6 +7,8 @@ Errors become one line on stderr and an exit code here, at the edge: 1 for what 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -35,21 +37,28 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
+@contextmanager
+def one_line_errors(ctx: click.Context) -> Iterator[None]:
+    """What fails in the ``with`` block ends the command with one line on stderr and an exit code."""
+    try:
+        with tidying_up():
+            yield
+    except WhisperSteerError as error:
+        fail(ctx, str(error), error.exit_code)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader of our output left, as head does: click ends quietly
+            raise
+        fail(ctx, describe(error), 1)
+    except KeyboardInterrupt:
+        fail(ctx, "interrupted", INTERRUPTED)
+
+
 class OneLineErrors(click.Group):
     """Commands whose failures are one line on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            with tidying_up():
-                return super().invoke(ctx)
-        except WhisperSteerError as error:
-            fail(ctx, str(error), error.exit_code)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output left, as head does: click ends quietly
-                raise
-            fail(ctx, describe(error), 1)
-        except KeyboardInterrupt:
-            fail(ctx, "interrupted", INTERRUPTED)
+        with one_line_errors(ctx):
+            return super().invoke(ctx)
 
 
 class LazyGroup(OneLineErrors):

@@ -42,7 +42,7 @@ SHORTEST = 3.0
 
 
 class Remembering:
-    """Stands in for a `Whisper` in stock's `transcribe`; every number is stock's, to the bit.
+    """Stands in for a `Whisper` in stock's `transcribe`; what it gives is stock's, to the bit, but for mended prompts.
 
     kept: what listened, where the recording is one window. mend_prompts: the windows hold speech, and such as have far
     too little text with their prompt are decoded without it as well.
