@@ -154,6 +154,15 @@ def test_wrong_usage_exits_2(tmp_path: Path, args: list[str]) -> None:
     assert done.stdout == ""
 
 
+def test_a_gate_and_a_place_for_it_do_not_go_together(tmp_path: Path) -> None:
+    """The file says where its gate listens; another place would be taken for it in silence."""
+    done = run(
+        "fit", "tiny.en", "--gate", tmp_path / "gate", "--gate-point", "blocks.1", "-o", tmp_path / "out"
+    )
+    assert done.exit_code == 2
+    assert "leave out --gate-point" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_broken_model_or_artifact_is_one_line(
     tmp_path: Path,
     tiny_path: Path,

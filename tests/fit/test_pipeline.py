@@ -15,6 +15,7 @@ from whisper_steer.data.splits import select
 from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.errors import FitError
 from whisper_steer.fit.pipeline import Plan, fit, held_out
+from whisper_steer.gate.kinds import Linear
 from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.steering import Steering
@@ -91,6 +92,21 @@ def test_edits_may_be_kept(tiny_model: Whisper, clips: list[Clip], tmp_path: Pat
     assert second.strengths == first.strengths
     assert second.info["sae"] == first.info["sae"]
     assert not torch.equal(second.gate.weight, first.gate.weight)
+
+
+def test_a_gate_trained_elsewhere_is_calibrated_as_it_is(
+    tiny_model: Whisper, clips: list[Clip], tmp_path: Path
+) -> None:
+    n_state = tiny_model.dims.n_audio_state
+    weight = torch.randn(n_state, generator=torch.Generator().manual_seed(0))
+    gate = Linear(torch.zeros(n_state), weight, torch.zeros(()))
+    fitted = fit(tiny_model, clips, tmp_path, name="tiny", gate_point="blocks.1", gate=gate, plan=PLAN)
+    assert (fitted.gate, fitted.gate_point) == (gate, "blocks.1")
+    assert list(fitted.info["gates_compared"]) == ["linear"]
+    assert fitted.calibration.utterances >= PLAN.held_out
+    other = Linear(torch.zeros(n_state + 1), torch.zeros(n_state + 1), torch.zeros(()))
+    with pytest.raises(FitError, match="width 33, this encoder has 32"):
+        fit(tiny_model, clips, tmp_path, name="tiny", gate=other, plan=PLAN)
 
 
 def test_a_second_run_in_the_same_folder_is_the_same_and_one_on_other_data_is_its_own(

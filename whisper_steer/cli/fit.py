@@ -94,6 +94,8 @@ def fit(
     With --speech and --nonspeech, or --manifest, from your recordings; with none of them from the pack of
     synthesised speech and noise that comes with the package.
     """
+    if gate is not None and gate_point is not None:
+        raise UsageError("--gate knows its own point: leave out --gate-point")
     name = name or Path(model).name.removesuffix(".pt")
     target = out or Path(f"{name}.steering")
     check_free(target)

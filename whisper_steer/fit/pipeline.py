@@ -93,6 +93,10 @@ def fit(
     fingerprint = encoder_fingerprint(encoder)
     if edits is not None:
         edits.check(fingerprint)
+    if gate is not None and len(gate.mean) != (n_state := encoder.ln_post.normalized_shape[0]):
+        raise FitError(
+            f"the gate reads activations of width {len(gate.mean)}, this encoder has {n_state}: name its own"
+        )
     point = edits.hook_point if edits is not None else hook_point or DEFAULT_HOOK_POINT
     listening_point = gate_point or default_gate_point(len(encoder.blocks))
     data = split_up(clips)
