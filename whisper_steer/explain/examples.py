@@ -1,0 +1,96 @@
+"""Labelled stretches of sound for naming latents: clips in windows of 30 s, with silence between them.
+
+Several clips share a window, as sounds do in a recording, each at a level drawn from 16 dB. Speech counts where Silero
+hears it; the silence between clips is an example of its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from whisper.audio import N_SAMPLES, SAMPLE_RATE
+
+from whisper_steer.data.clips import Audio, Clip
+from whisper_steer.data.labels import FRAME_SAMPLES, spoken_frames
+from whisper_steer.explain.sounds import SILENCE, SPEECH, names_of
+
+LONGEST = 6 * SAMPLE_RATE
+"""samples of a clip that are used"""
+GAP = SAMPLE_RATE
+LEVELS = (-10.0, 6.0)
+"""decibel against a root mean square of `LOUDNESS`"""
+LOUDNESS = 0.05
+SENTENCES = "sentences"
+"""class of speech that is no single word; not a name"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """Where in a window something with a name is heard."""
+
+    names: tuple[str, ...]
+    """the narrowest first"""
+    group: str
+    """recording or speaker"""
+    frames: np.ndarray
+    """(n,) int64, indices of the encoder's frames"""
+
+
+def class_of(clip: Clip) -> tuple[str, ...]:
+    """Names for a clip, the narrowest first: its sound, or the word that its transcript is."""
+    if clip.kind == "nonspeech":
+        return names_of(clip.label or "unknown sound")
+    words = (clip.text or "").lower().strip(" .,!?").split()
+    return (f'"{words[0]}"', SPEECH) if len(words) == 1 and clip.language == "en" else (SENTENCES, SPEECH)
+
+
+def balanced(clips: Iterable[Clip], most: int, seed: int = 0) -> list[Clip]:
+    """At most so many clips of each class, from as many recordings or speakers as there are, in random order."""
+    rng = np.random.default_rng(seed)
+    classes: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
+    for clip in clips:
+        classes[class_of(clip)[0]][clip.group].append(clip)
+    chosen: list[Clip] = []
+    for _, groups in sorted(classes.items()):
+        ranked = [(i, float(rng.random()), clip) for group in groups.values() for i, clip in enumerate(group)]
+        chosen += [clip for *_, clip in sorted(ranked, key=lambda each: each[:2])[:most]]
+    return [chosen[i] for i in rng.permutation(len(chosen))]
+
+
+def windows(clips: Iterable[Clip], seed: int = 0) -> Iterator[tuple[Audio, list[Example]]]:
+    """Windows of samples (480000,) with what is heard in them. Raises `AudioError` for a file that cannot be read."""
+    rng = np.random.default_rng(seed)
+    samples, examples, at = np.zeros(N_SAMPLES, np.float32), list[Example](), GAP
+    for clip in clips:
+        sound = _levelled(clip.samples()[:LONGEST], float(rng.uniform(*LEVELS)))
+        if at + len(sound) + GAP > N_SAMPLES:
+            yield samples, [*examples, _silence(at, rng)]
+            samples, examples, at = np.zeros(N_SAMPLES, np.float32), [], GAP
+        samples[at : at + len(sound)] = sound
+        frames = np.arange(at // FRAME_SAMPLES, (at + len(sound)) // FRAME_SAMPLES)
+        if clip.kind == "speech":
+            frames = frames[spoken_frames(sound)[: len(frames)]]
+        if len(frames):
+            examples.append(Example(class_of(clip), clip.group, frames))
+        at += (len(sound) + GAP) // FRAME_SAMPLES * FRAME_SAMPLES
+    if examples:
+        yield samples, [*examples, _silence(at, rng)]
+
+
+def _silence(end: int, rng: np.random.Generator) -> Example:
+    """Before the first clip of a window, or behind the last, where there is room."""
+    first = (end - GAP) // FRAME_SAMPLES
+    last = N_SAMPLES // FRAME_SAMPLES
+    behind = bool(rng.integers(2)) and first + 60 <= last
+    frames = np.arange(first + 10, first + 60) if behind else np.arange(GAP // FRAME_SAMPLES - 10)
+    return Example((SILENCE,), f"{SILENCE}/{rng.integers(2**31)}", frames)
+
+
+def _levelled(samples: Audio, decibel: float) -> Audio:
+    size = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+    peak = float(np.abs(samples).max()) if len(samples) else 0.0
+    gain = min(LOUDNESS * 10 ** (decibel / 20) / size, 1 / peak) if size else 0.0
+    return (samples * gain).astype(np.float32)

@@ -1,0 +1,129 @@
+"""Names of latents on disk: ``names.json`` and ``names.safetensors`` in an artifact's folder.
+
+The JSON says which latent is called what, how precise that is and on how many clips it was seen; the tensors hold those
+latents alone, so that neither the rest of the SAE nor another hook point's is needed to recognise what is heard.
+An artifact works without them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from whisper_steer.errors import ArtifactError
+from whisper_steer.files.card import damaged
+from whisper_steer.files.disk import write_whole
+from whisper_steer.sae.model import Latents
+from whisper_steer.steer.artifact import NAMED_LATENTS, NAMES
+
+SCHEMA = 1
+
+Kind = Literal["sound", "speech", "word", "silence"]
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a latent is called."""
+
+    latent: int
+    """index in its SAE"""
+    name: str
+    kind: Kind
+    precision: float
+    """class-balanced, on clips that the name was not chosen by: see `whisper_steer.explain.precision`"""
+    clips: int
+    """clips of that name, of those, on which the latent fires"""
+
+
+@dataclass(frozen=True)
+class Usual:
+    """How much of a name is heard in labelled sound of any kind, each class counting alike: see `Trace.scores`."""
+
+    mean: float
+    spread: float
+
+
+@dataclass
+class Names:
+    """The named latents of one SAE."""
+
+    fingerprint: str
+    """of the encoder"""
+    point: str
+    """where the SAE lies, see `whisper_steer.encoders.hooks`"""
+    named: list[Name]
+    latents: Latents
+    """n of them, in the order of ``named``"""
+    levels: Tensor
+    """(n,) mean activation over half a second from which on a latent fires"""
+    usual: dict[str, Usual]
+    """by name"""
+    info: dict[str, Any] = field(default_factory=dict)
+    """free: data and command"""
+
+    def save(self, folder: str | Path) -> None:
+        """Write both files into an artifact's folder. Raises `OSError`."""
+        folder = Path(folder)
+        tensors = {f"latents.{k}": v.half() for k, v in vars(self.latents).items()}
+        tensors["levels"] = self.levels
+        content = {
+            "schema": SCHEMA,
+            "fingerprint": self.fingerprint,
+            "point": self.point,
+            **self.info,
+            "usual": {name: asdict(usual) for name, usual in self.usual.items()},
+            "latents": {
+                str(n.latent): {k: v for k, v in asdict(n).items() if k != "latent"} for n in self.named
+            },
+        }
+        write_whole(folder / NAMED_LATENTS, save({k: v.contiguous() for k, v in tensors.items()}))
+        write_whole(folder / NAMES, json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path | None, fingerprints: tuple[str | None, ...]) -> Names:
+        """Read an artifact's names. ``fingerprints``: those of its encoder.
+
+        Raises `ArtifactError` where there are none, or they are damaged, or another encoder's.
+        """
+        if folder is None or not (Path(folder) / NAMES).is_file():
+            raise ArtifactError(
+                f"no names of latents at {folder}; make them with: whisper-steer name-latents ARTIFACT --manifest FILE"
+            )
+        folder = Path(folder)
+        try:
+            content = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+            if content.pop("schema") != SCHEMA:
+                raise ValueError("another schema")
+            tensors = {k: v.float() for k, v in load_file(folder / NAMED_LATENTS).items()}
+            named = [Name(int(latent), **row) for latent, row in content.pop("latents").items()]
+            usual = {name: Usual(**row) for name, row in content.pop("usual").items()}
+            levels = tensors.pop("levels")
+            latents = Latents(**{k.removeprefix("latents."): v for k, v in tensors.items()})
+            shapes = (
+                levels.shape,
+                latents.bias.shape,
+                latents.weight.shape[1:],
+                latents.directions.shape[:1],
+            )
+            if set(shapes) != {torch.Size([len(named)])} or {n.name for n in named} - usual.keys():
+                raise ValueError("names, latents and what is usual do not go together")
+            found = cls(
+                content.pop("fingerprint"), content.pop("point"), named, latents, levels, usual, content
+            )
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise damaged(folder, error) from error
+        if found.fingerprint not in fingerprints:
+            raise ArtifactError(
+                f"{folder / NAMES} is for another encoder; make it again with: whisper-steer name-latents"
+            )
+        return found
+
+
+__all__ = ["NAMED_LATENTS", "NAMES", "Kind", "Name", "Names", "Usual"]
