@@ -10,7 +10,6 @@ from faster_whisper.transcribe import Segment as StockSegment
 from faster_whisper.transcribe import TranscriptionInfo as StockInfo
 from whisper.audio import FRAMES_PER_SECOND
 
-from whisper_steer.explain.trace import Trace
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.runtimes import results
 from whisper_steer.steer.steering import Steering
@@ -22,8 +21,8 @@ Found = tuple[Iterator["Segment"], "TranscriptionInfo"]
 class Segment(StockSegment):  # type: ignore[misc]
     """faster-whisper's segment."""
 
-    steering: dict[str, Any] | None = None
-    """``evidence``: the strongest in its time, a logit; with ``explain`` also ``because``, as `transcribe` gives it"""
+    steering: dict[str, float] | None = None
+    """``evidence``: the strongest in its time, a logit"""
 
 
 @dataclass
@@ -49,12 +48,9 @@ def described(
     info: StockInfo,
     steering: Steering | None = None,
     hearing: Hearing | None = None,
-    trace: Trace | None = None,
 ) -> Found:
     """Segments and info with the fields of steering."""
     if steering is None or hearing is None:
         return (Segment(**vars(s)) for s in segments), TranscriptionInfo(**vars(info))
-    steered = (
-        Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end, trace)) for s in segments
-    )
+    steered = (Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments)
     return steered, TranscriptionInfo(**vars(info), steering=results.about(steering, hearing))
