@@ -1,7 +1,7 @@
 """Labelled stretches of sound for naming latents: clips in windows of 30 s, with silence between them.
 
-Several clips share a window, as sounds do in a recording, each at a level drawn from 16 dB. Speech counts where Silero
-hears it; the silence between clips is an example of its own.
+A clip has a window to itself or shares it, as sounds do in a recording, at a level drawn from 16 dB. Speech counts
+where Silero hears it; the silence before the first clip or behind the last is an example of its own.
 """
 
 from __future__ import annotations
@@ -61,32 +61,45 @@ def balanced(clips: Iterable[Clip], most: int, seed: int = 0) -> list[Clip]:
 
 
 def windows(clips: Iterable[Clip], seed: int = 0) -> Iterator[tuple[Audio, list[Example]]]:
-    """Windows of samples (480000,) with what is heard in them. Raises `AudioError` for a file that cannot be read."""
+    """Samples (n,), at most a window, with what is heard in them: one clip, or as many as there is room for.
+
+    How much room there is differs, so that a sound is known by itself and among others. Raises `AudioError` for a file
+    that cannot be read.
+    """
     rng = np.random.default_rng(seed)
-    samples, examples, at = np.zeros(N_SAMPLES, np.float32), list[Example](), GAP
+    sounds: list[tuple[Clip, Audio]] = []
+    room = _room(rng)
     for clip in clips:
         sound = _levelled(clip.samples()[:LONGEST], float(rng.uniform(*LEVELS)))
-        if at + len(sound) + GAP > N_SAMPLES:
-            yield samples, [*examples, _silence(at, rng)]
-            samples, examples, at = np.zeros(N_SAMPLES, np.float32), [], GAP
-        samples[at : at + len(sound)] = sound
-        frames = np.arange(at // FRAME_SAMPLES, (at + len(sound)) // FRAME_SAMPLES)
+        if sounds and sum(len(each) + GAP for _, each in sounds) + GAP + len(sound) + GAP > room:
+            yield _laid_out(sounds, rng)
+            sounds, room = [], _room(rng)
+        sounds.append((clip, sound))
+    if sounds:
+        yield _laid_out(sounds, rng)
+
+
+def _room(rng: np.random.Generator) -> int:
+    return int(rng.integers(LONGEST + 2 * GAP, N_SAMPLES))
+
+
+def _laid_out(sounds: list[tuple[Clip, Audio]], rng: np.random.Generator) -> tuple[Audio, list[Example]]:
+    """The sounds one behind the other, with silence before, between and behind them."""
+    parts, examples, at = [np.zeros(GAP, np.float32)], list[Example](), GAP // FRAME_SAMPLES
+    for clip, sound in sounds:
+        whole = len(sound) // FRAME_SAMPLES
+        frames = np.arange(at, at + whole)
         if clip.kind == "speech":
-            frames = frames[spoken_frames(sound)[: len(frames)]]
+            frames = frames[spoken_frames(sound)[:whole]]
         if len(frames):
             examples.append(Example(class_of(clip), clip.group, frames))
-        at += (len(sound) + GAP) // FRAME_SAMPLES * FRAME_SAMPLES
-    if examples:
-        yield samples, [*examples, _silence(at, rng)]
-
-
-def _silence(end: int, rng: np.random.Generator) -> Example:
-    """Before the first clip of a window, or behind the last, where there is room."""
-    first = (end - GAP) // FRAME_SAMPLES
-    last = N_SAMPLES // FRAME_SAMPLES
-    behind = bool(rng.integers(2)) and first + 60 <= last
-    frames = np.arange(first + 10, first + 60) if behind else np.arange(GAP // FRAME_SAMPLES - 10)
-    return Example((SILENCE,), f"{SILENCE}/{rng.integers(2**31)}", frames)
+        rest = -len(sound) % FRAME_SAMPLES
+        parts += [sound, np.zeros(rest + GAP, np.float32)]
+        at += (len(sound) + rest + GAP) // FRAME_SAMPLES
+    gap = GAP // FRAME_SAMPLES
+    silent = np.arange(5, gap - 5) + int(rng.integers(2)) * (at - gap)
+    examples.append(Example((SILENCE,), f"{SILENCE}/{rng.integers(2**31)}", silent))
+    return np.concatenate(parts), examples
 
 
 def _levelled(samples: Audio, decibel: float) -> Audio:
