@@ -39,8 +39,13 @@ def test_the_narrowest_precise_name_is_given() -> None:
         5: ("rain", "sound"),
     }
     assert all(each.precision > 0.9 and each.clips >= 5 for each in names.named)
-    assert names.usual.keys() == {"dog bark", "animal", "speech", "silence", "rain"}
-    assert names.usual["animal"].mean > names.usual["dog bark"].mean > 0
+    assert names.classes == sorted(EVERY)
+    assert names.rates[names.classes.index(DOG)].tolist() == [
+        *names.rates[names.classes.index(DOG), :2].tolist(),
+        0,
+        0,
+        0,
+    ]
     assert torch.equal(names.latents.weight, SAE_.latents(torch.tensor([0, 1, 2, 4, 5])).weight)
 
 

@@ -1,5 +1,4 @@
-"""If these fail, a reader is told that something was written where it was not, or that something spoke for what it spoke
-against."""
+"""If these fail, text is shown where it was not written, or a latent on the wrong side."""
 
 from __future__ import annotations
 

@@ -13,15 +13,18 @@ from whisper.model import Whisper
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import ArtifactError
-from whisper_steer.explain.names import Name, Names, Usual
-from whisper_steer.explain.stretches import Explaining
+from whisper_steer.explain.names import Name, Names
+from whisper_steer.explain.stretches import Explaining, heard
 from whisper_steer.explain.trace import Trace, by_step, chunked, trace
+from whisper_steer.explain.vote import scores, sharpness_of
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.gate.kinds import Linear
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.steering import Steering
 
 CALLED = ("dog bark", "dog bark", "silence", "speech")
+CLASSES = [("dog bark", "animal"), ("sentences", "speech"), ("silence",)]
+RATES = torch.tensor([[0.6, 0.6, 0.2, 0.0], [0.0, 0.0, 0.0, 0.9], [0.0, 0.0, 0.9, 0.0]])
 
 
 def names_for(artifact: Artifact, point: str = "blocks.1", level: float = 0.1) -> Names:
@@ -30,14 +33,16 @@ def names_for(artifact: Artifact, point: str = "blocks.1", level: float = 0.1) -
         Name(int(i), name, "sound", 0.5 + 0.1 * k, 4)
         for k, (i, name) in enumerate(zip(indices, CALLED, strict=True))
     ]
-    usual = {name: Usual(0.05, 0.1) for name in CALLED}
     return Names(
         artifact.fingerprint,
         point,
         named,
         sae.latents(indices),
         torch.full((4,), level),
-        usual,
+        torch.full((4,), level),
+        CLASSES,
+        RATES,
+        2.0,
         {"data": "x"},
     )
 
@@ -56,8 +61,8 @@ def by_hand(activity: list[list[float]], added: list[list[float]] | None = None)
     named = [Name(i, name, "sound", 0.5, 4) for i, name in enumerate(CALLED)]
     sae = random_sae()
     names = Names(
-        "x", "blocks.0", named, sae.latents(torch.arange(4)), torch.full((4,), 0.5),
-        {name: Usual(0.05, 0.1) for name in CALLED},
+        "x", "blocks.0", named, sae.latents(torch.arange(4)), torch.full((4,), 0.5), torch.full((4,), 0.5),
+        CLASSES, RATES, 2.0,
     )  # fmt: skip
 
     def steps(rows: list[list[float]]) -> torch.Tensor:
@@ -105,13 +110,30 @@ def test_what_a_latent_adds_is_what_the_evidence_loses_without_it(
         assert float(added[:, i].float().sum()) == pytest.approx(1e3 * float(lost), rel=0.05, abs=0.02)
 
 
-def test_a_short_sound_in_a_long_stretch_is_heard_and_the_best_piece_counts() -> None:
-    found = by_hand([[0, 0, 0.9, 0]] * 50 + [[0.9, 0.9, 0, 0]] * 4 + [[0, 0, 0.9, 0]] * 6)
-    scores = found.scores(0.0, 60 * 0.48)
-    assert scores["dog bark"] == pytest.approx((0.5 * 4 / 10 - 0.05) / 0.1)
-    assert scores["silence"] == pytest.approx((0.5 - 0.05) / 0.1)
-    assert scores["speech"] == pytest.approx(-0.5)
-    assert found.firing_names(0.0, 10.0) == {"silence": 0.5}
+def test_a_short_sound_in_a_long_stretch_is_heard_and_silence_comes_last() -> None:
+    quiet, bark, speech = [0, 0, 0.9, 0], [0.9, 0.9, 0, 0], [0, 0, 0, 0.9]
+    found = by_hand([quiet] * 50 + [bark] * 2 + [quiet] * 6)
+    assert [each.name for each in heard(found, 0.0, 58 * 0.48)] == ["dog bark"]
+    assert [each.name for each in heard(found, 0.0, 10.0)] == ["silence"]
+    both = heard(by_hand([bark] * 10 + [speech] * 10), 0.0, 20 * 0.48)
+    assert {each.name for each in both} == {"dog bark", "speech"} and all(e.probability > 0.9 for e in both)
+    assert heard(by_hand([[0, 0, 0, 0]] * 3), 0.0, 1.44) == []
+
+
+def test_the_vote_by_hand() -> None:
+    """Against the formula, for a latent of each kind."""
+    shares = np.array([0.5, 0.0, 0.5, 0.0])
+    votes = (RATES.numpy() + 0.01) / (RATES.numpy() + 0.01).sum(axis=1, keepdims=True)
+    expected = np.log(votes) @ (shares / shares.sum())
+    np.testing.assert_allclose(scores(RATES, torch.tensor(shares).float()).numpy(), expected, rtol=1e-5)
+
+
+def test_sharpness_makes_probabilities_honest() -> None:
+    """Examples that are told apart without fail want a sharp vote, those that are mixed up a flat one."""
+    rows = torch.tensor([0, 2, 2])
+    firing = torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]])
+    assert sharpness_of(RATES, firing, rows) >= 10
+    assert sharpness_of(RATES, firing[[0, 1, 0, 1]], torch.tensor([0, 0, 2, 2])) < 5
 
 
 def test_reasons_are_the_heaviest_first_or_the_longest() -> None:
@@ -137,12 +159,10 @@ def test_names_come_back_from_disk_or_say_what_is_wrong(tmp_path: Path, artifact
         Names.load(None, known)
     names.save(folder)
     found = Names.load(folder, known)
-    assert (found.named, found.usual, found.point, found.info) == (
-        names.named,
-        names.usual,
-        names.point,
-        names.info,
-    )
+    assert (found.named, found.classes, found.point, found.info, found.sharpness) == (
+        names.named, names.classes, names.point, names.info, 2.0,
+    )  # fmt: skip
+    torch.testing.assert_close(found.rates, names.rates, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.latents.weight, names.latents.weight, atol=2e-3, rtol=1e-3)
     assert Artifact.load(folder).digest() == artifact.digest()  # steering does not change with names
     with pytest.raises(ArtifactError, match="another encoder"):
@@ -150,7 +170,7 @@ def test_names_come_back_from_disk_or_say_what_is_wrong(tmp_path: Path, artifact
     text = (folder / "names.json").read_text()
     for damage in (
         "[1]",
-        text.replace('"dog bark"', '"wolf"', 1),
+        text.replace('"kind"', '"sort"'),
         text[:50],
         text.replace('"schema": 1', '"schema": 9'),
     ):

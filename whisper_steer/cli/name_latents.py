@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
+from tqdm import tqdm
 
+from whisper_steer.data.clips import Clip
 from whisper_steer.data.load import load
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import UsageError
@@ -56,7 +59,11 @@ def name_latents(
     place = point or loaded.hook_point
     prefix = Prefix(encoder, place)
     fit, choose = (
-        list(labelled(prefix, used, windows(balanced((c for c in clips if c.split == split), most))))
+        list(
+            labelled(
+                prefix, used, windows(_shown(balanced((c for c in clips if c.split == split), most), split))
+            )
+        )
         for split, most in (("fit", FIT_CLIPS), ("choose", CHOOSE_CLIPS))
     )
     names = choose_names(fit, choose, used, loaded.fingerprint, place)
@@ -65,8 +72,13 @@ def name_latents(
     for line in report(names):
         click.echo(line)
     tests = [c for c in clips if c.split == "test" and c.kind == "nonspeech"]
-    for line in table(hits(prefix, names, tests), {each.name for each in names.named}):
+    for line in table(hits(prefix, names, _shown(tests, "test")), {each.name for each in names.named}):
         click.echo(line)
+
+
+def _shown(clips: list[Clip], what: str) -> Iterable[Clip]:
+    """The clips, with a bar."""
+    return tqdm(clips, desc=f"listening, {what}", unit="clip")
 
 
 def report(names: Names) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from whisper_steer.data.clips import Clip
@@ -28,7 +28,7 @@ class Hits:
     """one of the three heard first is one of the class's names"""
 
 
-def hits(prefix: Prefix, names: Names, clips: Sequence[Clip]) -> list[Hits]:
+def hits(prefix: Prefix, names: Names, clips: Iterable[Clip]) -> list[Hits]:
     """By class. ``prefix``: the encoder up to the point of the names. Raises `AudioError`."""
     found: dict[tuple[str, ...], list[tuple[bool, bool, bool]]] = {}
     for clip in clips:

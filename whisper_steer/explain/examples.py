@@ -15,7 +15,7 @@ from whisper.audio import N_SAMPLES, SAMPLE_RATE
 
 from whisper_steer.data.clips import Audio, Clip
 from whisper_steer.data.labels import FRAME_SAMPLES, spoken_frames
-from whisper_steer.explain.sounds import SILENCE, SPEECH, names_of
+from whisper_steer.explain.sounds import SENTENCES, SILENCE, SPEECH, names_of
 
 LONGEST = 6 * SAMPLE_RATE
 """samples of a clip that are used"""
@@ -23,8 +23,6 @@ GAP = SAMPLE_RATE
 LEVELS = (-10.0, 6.0)
 """decibel against a root mean square of `LOUDNESS`"""
 LOUDNESS = 0.05
-SENTENCES = "sentences"
-"""class of speech that is no single word; not a name"""
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,6 @@ class Name:
     """clips of that name, of those, on which the latent fires"""
 
 
-@dataclass(frozen=True)
-class Usual:
-    """How much of a name is heard in labelled sound of any kind, each class counting alike: see `Trace.scores`."""
-
-    mean: float
-    spread: float
-
-
 @dataclass
 class Names:
     """The named latents of one SAE."""
@@ -63,8 +55,14 @@ class Names:
     """n of them, in the order of ``named``"""
     levels: Tensor
     """(n,) mean activation over half a second from which on a latent fires"""
-    usual: dict[str, Usual]
-    """by name"""
+    voting: Tensor
+    """(n,) the level that it passes a tenth of the time in labelled sound, from which on it votes"""
+    classes: list[tuple[str, ...]]
+    """what was labelled, each with its names from narrow to wide"""
+    rates: Tensor
+    """(classes, n) share of the time in which a latent votes in a class"""
+    sharpness: float
+    """of the vote: see `whisper_steer.explain.vote`"""
     info: dict[str, Any] = field(default_factory=dict)
     """free: data and command"""
 
@@ -72,13 +70,14 @@ class Names:
         """Write both files into an artifact's folder. Raises `OSError`."""
         folder = Path(folder)
         tensors = {f"latents.{k}": v.half() for k, v in vars(self.latents).items()}
-        tensors["levels"] = self.levels
+        tensors |= {"levels": self.levels, "voting": self.voting, "rates": self.rates.half()}
         content = {
             "schema": SCHEMA,
             "fingerprint": self.fingerprint,
             "point": self.point,
             **self.info,
-            "usual": {name: asdict(usual) for name, usual in self.usual.items()},
+            "sharpness": self.sharpness,
+            "classes": self.classes,
             "latents": {
                 str(n.latent): {k: v for k, v in asdict(n).items() if k != "latent"} for n in self.named
             },
@@ -103,19 +102,21 @@ class Names:
                 raise ValueError("another schema")
             tensors = {k: v.float() for k, v in load_file(folder / NAMED_LATENTS).items()}
             named = [Name(int(latent), **row) for latent, row in content.pop("latents").items()]
-            usual = {name: Usual(**row) for name, row in content.pop("usual").items()}
-            levels = tensors.pop("levels")
+            classes = [tuple(map(str, names)) for names in content.pop("classes")]
+            levels, voting, rates = (tensors.pop(k) for k in ("levels", "voting", "rates"))
             latents = Latents(**{k.removeprefix("latents."): v for k, v in tensors.items()})
             shapes = (
                 levels.shape,
+                voting.shape,
                 latents.bias.shape,
                 latents.weight.shape[1:],
                 latents.directions.shape[:1],
             )
-            if set(shapes) != {torch.Size([len(named)])} or {n.name for n in named} - usual.keys():
-                raise ValueError("names, latents and what is usual do not go together")
+            if set(shapes) != {torch.Size([len(named)])} or rates.shape != (len(classes), len(named)):
+                raise ValueError("names, latents and classes do not go together")
+            fingerprint, point, sharpness = (content.pop(k) for k in ("fingerprint", "point", "sharpness"))
             found = cls(
-                content.pop("fingerprint"), content.pop("point"), named, latents, levels, usual, content
+                fingerprint, point, named, latents, levels, voting, classes, rates, float(sharpness), content
             )
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise damaged(folder, error) from error
@@ -126,4 +127,4 @@ class Names:
         return found
 
 
-__all__ = ["NAMED_LATENTS", "NAMES", "Kind", "Name", "Names", "Usual"]
+__all__ = ["NAMED_LATENTS", "NAMES", "Kind", "Name", "Names"]

@@ -7,8 +7,9 @@ none where none does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,19 +18,22 @@ from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Audio
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import FitError
-from whisper_steer.explain.examples import SENTENCES, Example
-from whisper_steer.explain.names import Kind, Name, Names, Usual
+from whisper_steer.explain.examples import Example
+from whisper_steer.explain.names import Kind, Name, Names
 from whisper_steer.explain.precision import Tree
-from whisper_steer.explain.sounds import SILENCE, SPEECH
-from whisper_steer.explain.trace import CHUNK, chunked, shares_by_name
+from whisper_steer.explain.sounds import SENTENCES, SILENCE, SPEECH
+from whisper_steer.explain.trace import CHUNK, chunked
+from whisper_steer.explain.vote import sharpness_of
 from whisper_steer.gate.kinds import FRAMES_PER_STEP
 from whisper_steer.sae.model import SAE
 
 LEAST_PRECISION = 0.5
 QUANTILES = (0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
-"""of a latent's activations over half a second, classes alike: the levels that are tried"""
+"""of a latent's activations over half a second, classes alike: the levels that are tried; at the first it votes"""
 CLIPS_TO_FIT, CLIPS_TO_CHOOSE, GROUPS_TO_CHOOSE = 4, 3, 2
 """fewest clips of its name, and recordings or speakers, on which a latent has to fire"""
+MOST = 30
+"""latents of a name that are kept"""
 CLASS_CLIPS = 3
 """fewest clips, in either split, that make a class"""
 
@@ -84,17 +88,16 @@ def choose_names(
                     best[latent] = (*rank, found, float(level[latent]))
     if not best:
         raise FitError("no latent is precise for any name; add clips, or take an SAE with more latents")
-    indices = sorted(best)
-    names = Names(
-        fingerprint,
-        point,
-        [best[i][2] for i in indices],
-        sae.latents(torch.tensor(indices)),
-        torch.tensor([best[i][3] for i in indices]),
-        {},
-    )
-    names.usual = _usual(fit, tree, names)
-    return names
+    named = _few_of_each([found for *_, found, _ in best.values()])
+    chosen = torch.tensor([each.latent for each in named])
+    at = torch.tensor([best[each.latent][3] for each in named])
+    voting = levels[0, chosen]
+    rates = _Rates([replace(e, activity=e.activity[:, chosen]) for e in fit], voting, tree).rates
+    places = [tree.row(example.names) for example in choose]
+    known = [(row, example) for row, example in zip(places, choose, strict=True) if row is not None]
+    heard = torch.stack([(e.activity[:, chosen] > voting).float().mean(dim=0) for _, e in known])
+    sharpness = sharpness_of(rates, heard, torch.tensor([row for row, _ in known]))
+    return Names(fingerprint, point, named, sae.latents(chosen), at, voting, tree.classes, rates, sharpness)
 
 
 def _tree(fit: Sequence[Labelled], choose: Sequence[Labelled]) -> Tree:
@@ -154,19 +157,15 @@ class _Rates:
         return found
 
 
-def _usual(fit: Sequence[Labelled], tree: Tree, names: Names) -> dict[str, Usual]:
-    """Mean and spread of each name's share, every class counting alike. A spread below 0.01 counts as that."""
-    chosen = torch.tensor([each.latent for each in names.named])
-    known = [example for example in fit if tree.row(example.names) is not None]
-    size = {c: sum(example.names == c for example in known) for c in tree.classes}
-    weight = torch.tensor([1 / size[example.names] for example in known]) / len(tree.classes)
-    heard = torch.stack([(e.activity[:, chosen] > names.levels).float().mean(dim=0) for e in known])
-    found = {}
-    for name, share in shares_by_name(names, heard).items():
-        mean = float((share * weight).sum())
-        spread = float(((share - mean).square() * weight).sum().sqrt())
-        found[name] = Usual(round(mean, 5), round(max(spread, 0.01), 5))
-    return found
+def _few_of_each(named: Sequence[Name]) -> list[Name]:
+    """At most `MOST` latents of a name, the most precise, in the order of the SAE."""
+    count: Counter[str] = Counter()
+    kept = []
+    for each in sorted(named, key=lambda each: -each.precision):
+        count[each.name] += 1
+        if count[each.name] <= MOST:
+            kept.append(each)
+    return sorted(kept, key=lambda each: each.latent)
 
 
 def _kind(tree: Tree, name: str) -> Kind:

@@ -64,10 +64,11 @@ def rows(explained: Explanation) -> tuple[list[str], np.ndarray]:
     scores: dict[str, float] = {}
     for stretch in explained.stretches:
         for each in stretch.heard:
-            scores[each.name] = max(each.score, scores.get(each.name, each.score))
+            scores[each.name] = max(each.probability, scores.get(each.name, 0.0))
     names = sorted(scores, key=lambda name: (name == SILENCE, -scores[name]))[:ROWS]
     firing = explained.trace.firing(0.0, explained.hearing.seconds).float().numpy()
     named = np.array([each.name for each in explained.trace.names.named])
+    names = [name for name in names if name in named]
     shares = [firing[:, named == name].mean(axis=1) for name in names]
     return names, np.stack(shares, axis=1) if shares else np.zeros((len(firing), 0))
 

@@ -34,8 +34,8 @@ def texts_in(stretches: Sequence[Stretch], segments: Sequence[dict[str, Any]]) -
 
 
 def told(heard: Sequence[Heard]) -> str:
-    """The names with their precision."""
-    return ", ".join(f"{each.name} ({each.precision:.2f})" for each in heard) or "nothing with a name"
+    """The names with their probability."""
+    return ", ".join(f"{each.name} ({each.probability:.2f})" for each in heard) or "nothing known"
 
 
 def by_name(stretch: Stretch) -> dict[str, float]:
@@ -105,9 +105,9 @@ def notes(shown: Explained) -> str:
         else "The named latents lie behind where the gate listens: they say what is heard, not why it decided. "
     )
     return (
-        f"{shown.model}, {shown.artifact}: names are of {len(trace.names.named)} latents at {trace.names.point}. A "
-        "name stands beside its precision: the share of it among all sounds, each as frequent as any other, on "
-        f"recordings that the name was not chosen by. {weighed}The gate says speech at a logit of "
+        f"{shown.model}, {shown.artifact}: names are of {len(trace.names.named)} latents at {trace.names.point}. "
+        "Beside what is heard stands its probability among all that was labelled, each class as frequent as any. "
+        f"{weighed}The gate says speech at a logit of "
         f"{shown.explanation.hearing.threshold:.2f} and above; spans reach half a second beyond."
     )
 

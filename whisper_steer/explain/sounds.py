@@ -8,6 +8,8 @@ from __future__ import annotations
 
 SILENCE = "silence"
 SPEECH = "speech"
+SENTENCES = "sentences"
+"""class of speech that is no single word; no name for a latent"""
 
 _SAME = {
     "dog bark": "dog, dog bark, dog barking, bark",
@@ -66,4 +68,4 @@ def names_of(label: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-__all__ = ["SILENCE", "SPEECH", "names_of"]
+__all__ = ["SENTENCES", "SILENCE", "SPEECH", "names_of"]

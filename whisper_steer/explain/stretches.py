@@ -11,15 +11,17 @@ from torch import Tensor, nn
 
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.explain.names import Names
-from whisper_steer.explain.sounds import SILENCE
+from whisper_steer.explain.sounds import SENTENCES, SILENCE
 from whisper_steer.explain.trace import Reason, Trace, trace
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.steer.steering import Steering
 
 SHOWN = 3
 """names of a stretch, and reasons on either side, that are shown"""
-AUDIBLE = 0.5
-"""standard deviations above the usual from which on a name is heard"""
+AUDIBLE = 0.1
+"""probability from which on a name is told"""
+SURE = 0.5
+"""probability from which on the narrow name is told rather than a wider one that is as likely"""
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,8 @@ class Heard:
     """A name that is heard in a stretch."""
 
     name: str
-    score: float
-    """see `Trace.scores`"""
-    precision: float
-    """the best of its latents that fire there"""
+    probability: float
+    """that a listener calls it so, among what was labelled: see `whisper_steer.explain.vote`"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Stretch:
     evidence: float
     """logit: the strongest there"""
     heard: list[Heard]
-    """the strongest first, at most `SHOWN`"""
+    """the likeliest first, at most `SHOWN`"""
     because: list[Reason]
     """the weightiest first"""
 
@@ -88,11 +88,22 @@ class Explaining:
 
 
 def heard(found: Trace, start: float, end: float) -> list[Heard]:
-    """The names heard between two places, the strongest first. Silence comes last: it lies between all sounds."""
-    precision = found.firing_names(start, end)
-    scores = found.scores(start, end)
-    ranked = sorted(precision, key=lambda name: (name == SILENCE, -scores[name]))
-    return [Heard(n, round(scores[n], 2), precision[n]) for n in ranked if scores[n] >= AUDIBLE][:SHOWN]
+    """What is heard between two places, the likeliest class first, each by the narrowest name that is `SURE`.
+
+    Where no name of a class is, by its narrowest. Silence comes last: it lies between all sounds.
+    """
+    classes = found.probabilities(start, end)
+    likely: dict[str, float] = {}
+    for names, probability in classes.items():
+        for name in names:
+            likely[name] = likely.get(name, 0.0) + probability
+    told: dict[str, float] = {}
+    for names, probability in sorted(classes.items(), key=lambda item: (item[0][0] == SILENCE, -item[1])):
+        sayable = [name for name in names if name != SENTENCES]
+        name = next((name for name in sayable if likely[name] >= SURE), sayable[0])
+        if max(probability, likely[name]) >= AUDIBLE:
+            told.setdefault(name, min(likely[name], 1.0))
+    return [Heard(name, round(probability, 2)) for name, probability in told.items()][:SHOWN]
 
 
 __all__ = ["Explaining", "Explanation", "Heard", "Stretch", "heard"]

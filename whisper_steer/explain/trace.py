@@ -19,6 +19,7 @@ from whisper.audio import N_SAMPLES
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.explain.names import Names
+from whisper_steer.explain.vote import probabilities
 from whisper_steer.gate.hearing import OVERLAP, STEP_SAMPLES, window_starts
 from whisper_steer.gate.kinds import FRAMES_PER_STEP, Gate
 from whisper_steer.gate.spans import STEP_SECONDS
@@ -63,20 +64,12 @@ class Trace:
         """(chunks, n) bool, for each half a second between two places."""
         return chunked(self.activity[self.steps(start, end)].float()) > self.names.levels
 
-    def scores(self, start: float, end: float) -> dict[str, float]:
-        """How much of each name is heard between two places, in standard deviations above the usual.
-
-        For a piece of 5 s that is the mean, over the latents of a name, of precision times the share of the time in
-        which the latent fires; the mean and the spread that are usual come from labelled sound of any kind. A
-        stretch is scored by its best piece, so that one bark in a minute is heard.
-        """
-        firing = self.firing(start, end).float()
-        pieces = torch.stack([part.mean(dim=0) for part in firing.split(PIECE)])
-        best: dict[str, float] = {}
-        for name, shares in shares_by_name(self.names, pieces).items():
-            usual = self.names.usual[name]
-            best[name] = (float(shares.max()) - usual.mean) / usual.spread
-        return best
+    def probabilities(self, start: float, end: float) -> dict[tuple[str, ...], float]:
+        """How likely each labelled class is heard between two places: see `whisper_steer.explain.vote`."""
+        names = self.names
+        votes = chunked(self.activity[self.steps(start, end)].float()) > names.voting
+        found = probabilities(names.rates, votes, names.sharpness, names.classes, PIECE)
+        return dict(zip(names.classes, found.tolist(), strict=True))
 
     def reasons(self, start: float, end: float) -> list[Reason]:
         """The latents that count most between two places, at most `MOST_REASONS`.
@@ -96,25 +89,6 @@ class Trace:
                     Reason(name.latent, name.name, name.precision, round(float(heard[i]), 3), weight)
                 )
         return found
-
-    def firing_names(self, start: float, end: float) -> dict[str, float]:
-        """The names of which a latent fires between two places, each with the best precision among those."""
-        fires = self.firing(start, end).any(dim=0)
-        best: dict[str, float] = {}
-        for name, on in zip(self.names.named, fires.tolist(), strict=True):
-            if on:
-                best[name.name] = max(name.precision, best.get(name.name, 0.0))
-        return best
-
-
-def shares_by_name(names: Names, heard: Tensor) -> dict[str, Tensor]:
-    """Shares of time (..., n) in which latents fire -> for each name (...,) the mean of share times precision."""
-    precision = torch.tensor([each.precision for each in names.named])
-    found = {}
-    for name in dict.fromkeys(each.name for each in names.named):
-        mine = [i for i, each in enumerate(names.named) if each.name == name]
-        found[name] = (heard[..., mine] * precision[mine]).mean(dim=-1)
-    return found
 
 
 def chunked(activity: Tensor, size: int = CHUNK) -> Tensor:
