@@ -9,7 +9,7 @@ import numpy as np
 
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.pack import load_speech
-from whisper_steer.explain.examples import balanced, class_of, windows
+from whisper_steer.explain.examples import balanced, class_of, quiet, windows
 
 
 def clip(label: str, i: int, seconds: float = 2.0, group: str | None = None) -> Clip:
@@ -22,7 +22,7 @@ def test_frames_are_where_the_clip_is_and_silence_is_where_none_is() -> None:
     seen = []
     for samples, examples in windows(clips):
         assert len(samples) <= 480000 and len(samples) % 320 == 0
-        loud = np.abs(samples).reshape(-1, 320).max(axis=1) > 0
+        loud = np.abs(samples).reshape(-1, 320).max(axis=1) > 0.01  # louder than the noise floor
         covered = np.zeros(len(loud), bool)
         for example in examples:
             if example.names == ("silence",):
@@ -63,3 +63,13 @@ def test_a_recording_with_many_clips_does_not_crowd_out_the_others() -> None:
     chosen = balanced(clips, 4)
     assert len(chosen) == 4 and len({each.group for each in chosen}) == 4
     assert chosen == balanced(clips, 4)
+
+
+def test_computed_silence_and_noise_have_their_names() -> None:
+    clips = quiet("choose", 3)
+    names = Counter(class_of(each)[0] for each in clips)
+    assert names == {"silence": 3, "noise": 9}
+    assert len({each.id for each in clips}) == 12 and {each.split for each in clips} == {"choose"}
+    assert all(
+        (each.samples().any(), class_of(each)[0]) in ((True, "noise"), (False, "silence")) for each in clips
+    )

@@ -16,7 +16,7 @@ from whisper_steer.errors import ArtifactError
 from whisper_steer.explain.names import Name, Names
 from whisper_steer.explain.stretches import Explaining, heard
 from whisper_steer.explain.trace import Trace, by_step, chunked, trace
-from whisper_steer.explain.vote import scores, sharpness_of
+from whisper_steer.explain.vote import Vote, fit_vote
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.gate.kinds import Linear
 from whisper_steer.steer.artifact import Artifact
@@ -24,7 +24,11 @@ from whisper_steer.steer.steering import Steering
 
 CALLED = ("dog bark", "dog bark", "silence", "speech")
 CLASSES = [("dog bark", "animal"), ("sentences", "speech"), ("silence",)]
-RATES = torch.tensor([[0.6, 0.6, 0.2, 0.0], [0.0, 0.0, 0.0, 0.9], [0.0, 0.0, 0.9, 0.0]])
+VOTE = Vote(
+    torch.full((4,), 0.9),
+    torch.tensor([[5.0, 5.0, -2.0, -5.0], [-5.0, -5.0, -5.0, 9.0], [-5.0, -5.0, 9.0, -5.0]]),
+    torch.tensor([0.0, 0.0, 1.0]),
+)
 
 
 def names_for(artifact: Artifact, point: str = "blocks.1", level: float = 0.1) -> Names:
@@ -39,10 +43,8 @@ def names_for(artifact: Artifact, point: str = "blocks.1", level: float = 0.1) -
         named,
         sae.latents(indices),
         torch.full((4,), level),
-        torch.full((4,), level),
         CLASSES,
-        RATES,
-        2.0,
+        VOTE,
         {"data": "x"},
     )
 
@@ -61,8 +63,8 @@ def by_hand(activity: list[list[float]], added: list[list[float]] | None = None)
     named = [Name(i, name, "sound", 0.5, 4) for i, name in enumerate(CALLED)]
     sae = random_sae()
     names = Names(
-        "x", "blocks.0", named, sae.latents(torch.arange(4)), torch.full((4,), 0.5), torch.full((4,), 0.5),
-        CLASSES, RATES, 2.0,
+        "x", "blocks.0", named, sae.latents(torch.arange(4)), torch.full((4,), 0.5),
+        CLASSES, VOTE,
     )  # fmt: skip
 
     def steps(rows: list[list[float]]) -> torch.Tensor:
@@ -117,30 +119,33 @@ def test_a_short_sound_in_a_long_stretch_is_heard_and_silence_comes_last() -> No
     assert [each.name for each in heard(found, 0.0, 10.0)] == ["silence"]
     both = heard(by_hand([bark] * 10 + [speech] * 10), 0.0, 20 * 0.48)
     assert {each.name for each in both} == {"dog bark", "speech"} and all(e.probability > 0.9 for e in both)
-    assert heard(by_hand([[0, 0, 0, 0]] * 3), 0.0, 1.44) == []
 
 
-def test_the_vote_by_hand() -> None:
-    """Against the formula, for a latent of each kind."""
-    shares = np.array([0.5, 0.0, 0.5, 0.0])
-    votes = (RATES.numpy() + 0.01) / (RATES.numpy() + 0.01).sum(axis=1, keepdims=True)
-    expected = np.log(votes) @ (shares / shares.sum())
-    np.testing.assert_allclose(scores(RATES, torch.tensor(shares).float()).numpy(), expected, rtol=1e-5)
+def test_the_vote_learns_what_tells_classes_apart() -> None:
+    """Two latents of three classes and one that is noise, on clips that it has not seen."""
+    generator = torch.Generator().manual_seed(0)
 
+    def clips(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = torch.arange(n) % 3
+        means = torch.tensor([[1.0, 0.1], [0.1, 1.0], [0.1, 0.1]])[rows]
+        noise = torch.rand(n, 1, generator=generator)
+        return torch.cat([means * (0.5 + torch.rand(n, 2, generator=generator)), noise], dim=1), rows
 
-def test_sharpness_makes_probabilities_honest() -> None:
-    """Examples that are told apart without fail want a sharp vote, those that are mixed up a flat one."""
-    rows = torch.tensor([0, 2, 2])
-    firing = torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]])
-    assert sharpness_of(RATES, firing, rows) >= 10
-    assert sharpness_of(RATES, firing[[0, 1, 0, 1]], torch.tensor([0, 0, 2, 2])) < 5
+    vote = fit_vote(*clips(60), *clips(30), torch.tensor([0.4, 0.4, 0.5]), 3)
+    unseen, rows = clips(60)
+    found = vote.probabilities(unseen)
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(60))
+    assert (found.argmax(dim=1) == rows).float().mean() > 0.95
+    assert found[torch.arange(60), rows].mean() > 0.7
+    by_hand = (unseen[0] / vote.typical).sqrt() @ vote.weight.T + vote.bias
+    torch.testing.assert_close(found[0], by_hand.exp() / by_hand.exp().sum())
 
 
 def test_reasons_are_the_heaviest_first_or_the_longest() -> None:
-    activity = [[0.9, 0.0, 0.2, 0.9], [0.9, 0.0, 0.2, 0.0]]
+    activity = [[0.9, 0.2, 0.9, 0.9], [0.9, 0.2, 0.9, 0.0]]  # the second never fires
     plain = by_hand(activity).reasons(0.0, 0.96)
-    assert [(r.latent, r.heard, r.weight) for r in plain] == [(0, 1.0, None), (3, 0.5, None)]
-    weighed = by_hand(activity, [[0.5, 0, -2.0, 1.0], [0.5, 0, -2.0, 0.0]]).reasons(0.0, 0.96)
+    assert [(r.latent, r.heard, r.weight) for r in plain] == [(0, 1.0, None), (2, 1.0, None), (3, 0.5, None)]
+    weighed = by_hand(activity, [[0.5, 9, -2.0, 1.0], [0.5, 9, -2.0, 0.0]]).reasons(0.0, 0.96)
     assert [(r.latent, r.weight) for r in weighed] == [(2, -2.0), (0, 0.5), (3, 0.5)]
 
 
@@ -159,10 +164,10 @@ def test_names_come_back_from_disk_or_say_what_is_wrong(tmp_path: Path, artifact
         Names.load(None, known)
     names.save(folder)
     found = Names.load(folder, known)
-    assert (found.named, found.classes, found.point, found.info, found.sharpness) == (
-        names.named, names.classes, names.point, names.info, 2.0,
+    assert (found.named, found.classes, found.point, found.info) == (
+        names.named, names.classes, names.point, names.info,
     )  # fmt: skip
-    torch.testing.assert_close(found.rates, names.rates, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.vote.weight, VOTE.weight)
     torch.testing.assert_close(found.latents.weight, names.latents.weight, atol=2e-3, rtol=1e-3)
     assert Artifact.load(folder).digest() == artifact.digest()  # steering does not change with names
     with pytest.raises(ArtifactError, match="another encoder"):

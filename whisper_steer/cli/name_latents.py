@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from whisper_steer.data.clips import Clip
+from whisper_steer.data.clips import Clip, Split
 from whisper_steer.data.load import load
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import UsageError
 from whisper_steer.explain.check import Hits, hits
-from whisper_steer.explain.examples import balanced, windows
+from whisper_steer.explain.examples import balanced, quiet, windows
 from whisper_steer.explain.names import Names
 from whisper_steer.explain.naming import choose_names, labelled
 from whisper_steer.models.load import load_model
@@ -22,7 +22,8 @@ from whisper_steer.sae.model import SAE
 from whisper_steer.steer.artifact import Artifact, read_sae
 from whisper_steer.steer.find import resolve
 
-FIT_CLIPS, CHOOSE_CLIPS = 30, 20
+MOST_CLIPS: dict[Split, int] = {"fit": 40, "choose": 20}
+"""of a class"""
 
 
 @click.command()
@@ -58,21 +59,17 @@ def name_latents(
     used: SAE = loaded.load_sae() if sae is None else read_sae(sae)
     place = point or loaded.hook_point
     prefix = Prefix(encoder, place)
-    fit, choose = (
-        list(
-            labelled(
-                prefix, used, windows(_shown(balanced((c for c in clips if c.split == split), most), split))
-            )
-        )
-        for split, most in (("fit", FIT_CLIPS), ("choose", CHOOSE_CLIPS))
-    )
-    names = choose_names(fit, choose, used, loaded.fingerprint, place)
+    parts = {}
+    for split, most in MOST_CLIPS.items():
+        used_clips = balanced([*(c for c in clips if c.split == split), *quiet(split, most // 2)], most)
+        parts[split] = list(labelled(prefix, used, windows(_shown(used_clips, split))))
+    names = choose_names(parts["fit"], parts["choose"], used, loaded.fingerprint, place)
     assert loaded.path is not None
     names.save(loaded.path)
     for line in report(names):
         click.echo(line)
     tests = [c for c in clips if c.split == "test" and c.kind == "nonspeech"]
-    for line in table(hits(prefix, names, _shown(tests, "test")), {each.name for each in names.named}):
+    for line in table(hits(prefix, names, _shown(tests, "test")), {each[0] for each in names.classes}):
         click.echo(line)
 
 
@@ -91,19 +88,19 @@ def report(names: Names) -> list[str]:
     return lines
 
 
-def table(found: list[Hits], named: set[str]) -> list[str]:
-    """Classes of which a name was given, then those of which none could be, and the shares in all."""
+def table(found: list[Hits], known: set[str]) -> list[str]:
+    """Class by class, and the shares in all."""
     if not found:
         return []
     lines = ["", "clips of the split test: class, clips, first name right, first right or wider, among three"]
     for each in found:
-        mark = "" if each.names[0] in named else "  (no latent has this name)"
+        mark = "" if each.names[0] in known else "  (no such class)"
         lines.append(
             f"  {each.names[0]:20} {each.clips:4} {each.first:4} {each.first_or_wider:4} {each.among_three:4}{mark}"
         )
     for title, rows in (
         ("all", found),
-        ("of named classes", [e for e in found if e.names[0] in named]),
+        ("of classes that are known", [e for e in found if e.names[0] in known]),
     ):
         if n := sum(e.clips for e in rows):
             shares = [

@@ -6,16 +6,19 @@ where Silero hears it; the silence before the first clip or behind the last is a
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from whisper.audio import N_SAMPLES, SAMPLE_RATE
 
-from whisper_steer.data.clips import Audio, Clip
+from whisper_steer.data.clips import Audio, Clip, Split
 from whisper_steer.data.labels import FRAME_SAMPLES, spoken_frames
 from whisper_steer.explain.sounds import SENTENCES, SILENCE, SPEECH, names_of
+from whisper_steer.sounds import generate
 
 LONGEST = 6 * SAMPLE_RATE
 """samples of a clip that are used"""
@@ -23,6 +26,10 @@ GAP = SAMPLE_RATE
 LEVELS = (-10.0, 6.0)
 """decibel against a root mean square of `LOUDNESS`"""
 LOUDNESS = 0.05
+FLOOR = (-5.0, -3.0)
+"""powers of ten: the amplitude of a noise that half of the windows have throughout"""
+QUIET = ("silence", "white_noise", "pink_noise", "brown_noise")
+"""sounds that are computed, since sets of sounds have few of them"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,19 @@ def class_of(clip: Clip) -> tuple[str, ...]:
         return names_of(clip.label or "unknown sound")
     words = (clip.text or "").lower().strip(" .,!?").split()
     return (f'"{words[0]}"', SPEECH) if len(words) == 1 and clip.language == "en" else (SENTENCES, SPEECH)
+
+
+def quiet(split: Split, n: int) -> list[Clip]:
+    """So many computed clips of each of `QUIET`, which noise alone sounds like at any level."""
+    return [
+        Clip(
+            "nonspeech", split, f"computed/{name}/{split}/{i}",
+            partial(generate, name, 2.0 + i % 4, zlib.crc32(f"{split}/{i}".encode())), "computed",
+            id=f"{name}/{split}/{i}", label=name,
+        )
+        for name in QUIET
+        for i in range(n)
+    ]  # fmt: skip
 
 
 def balanced(clips: Iterable[Clip], most: int, seed: int = 0) -> list[Clip]:
@@ -94,10 +114,13 @@ def _laid_out(sounds: list[tuple[Clip, Audio]], rng: np.random.Generator) -> tup
         rest = -len(sound) % FRAME_SAMPLES
         parts += [sound, np.zeros(rest + GAP, np.float32)]
         at += (len(sound) + rest + GAP) // FRAME_SAMPLES
+    samples = np.concatenate(parts)
+    if rng.integers(2):
+        samples += rng.standard_normal(len(samples)).astype(np.float32) * 10 ** rng.uniform(*FLOOR)
     gap = GAP // FRAME_SAMPLES
     silent = np.arange(5, gap - 5) + int(rng.integers(2)) * (at - gap)
     examples.append(Example((SILENCE,), f"{SILENCE}/{rng.integers(2**31)}", silent))
-    return np.concatenate(parts), examples
+    return samples.astype(np.float32), examples
 
 
 def _levelled(samples: Audio, decibel: float) -> Audio:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from whisper_steer.errors import ArtifactError
+from whisper_steer.explain.vote import Vote
 from whisper_steer.files.card import damaged
 from whisper_steer.files.disk import write_whole
 from whisper_steer.sae.model import Latents
@@ -55,14 +56,10 @@ class Names:
     """n of them, in the order of ``named``"""
     levels: Tensor
     """(n,) mean activation over half a second from which on a latent fires"""
-    voting: Tensor
-    """(n,) the level that it passes a tenth of the time in labelled sound, from which on it votes"""
     classes: list[tuple[str, ...]]
     """what was labelled, each with its names from narrow to wide"""
-    rates: Tensor
-    """(classes, n) share of the time in which a latent votes in a class"""
-    sharpness: float
-    """of the vote: see `whisper_steer.explain.vote`"""
+    vote: Vote
+    """of the latents, on the classes"""
     info: dict[str, Any] = field(default_factory=dict)
     """free: data and command"""
 
@@ -70,13 +67,12 @@ class Names:
         """Write both files into an artifact's folder. Raises `OSError`."""
         folder = Path(folder)
         tensors = {f"latents.{k}": v.half() for k, v in vars(self.latents).items()}
-        tensors |= {"levels": self.levels, "voting": self.voting, "rates": self.rates.half()}
+        tensors |= {"levels": self.levels} | {f"vote.{k}": v for k, v in vars(self.vote).items()}
         content = {
             "schema": SCHEMA,
             "fingerprint": self.fingerprint,
             "point": self.point,
             **self.info,
-            "sharpness": self.sharpness,
             "classes": self.classes,
             "latents": {
                 str(n.latent): {k: v for k, v in asdict(n).items() if k != "latent"} for n in self.named
@@ -103,21 +99,21 @@ class Names:
             tensors = {k: v.float() for k, v in load_file(folder / NAMED_LATENTS).items()}
             named = [Name(int(latent), **row) for latent, row in content.pop("latents").items()]
             classes = [tuple(map(str, names)) for names in content.pop("classes")]
-            levels, voting, rates = (tensors.pop(k) for k in ("levels", "voting", "rates"))
+            levels = tensors.pop("levels")
+            vote = Vote(**{k: tensors.pop(f"vote.{k}") for k in ("typical", "weight", "bias")})
             latents = Latents(**{k.removeprefix("latents."): v for k, v in tensors.items()})
             shapes = (
                 levels.shape,
-                voting.shape,
+                vote.typical.shape,
+                vote.weight.shape[1:],
                 latents.bias.shape,
                 latents.weight.shape[1:],
                 latents.directions.shape[:1],
             )
-            if set(shapes) != {torch.Size([len(named)])} or rates.shape != (len(classes), len(named)):
+            if set(shapes) != {torch.Size([len(named)])} or len(vote.weight) != len(classes):
                 raise ValueError("names, latents and classes do not go together")
-            fingerprint, point, sharpness = (content.pop(k) for k in ("fingerprint", "point", "sharpness"))
-            found = cls(
-                fingerprint, point, named, latents, levels, voting, classes, rates, float(sharpness), content
-            )
+            fingerprint, point = content.pop("fingerprint"), content.pop("point")
+            found = cls(fingerprint, point, named, latents, levels, classes, vote, content)
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise damaged(folder, error) from error
         if found.fingerprint not in fingerprints:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,16 +23,16 @@ from whisper_steer.explain.names import Kind, Name, Names
 from whisper_steer.explain.precision import Tree
 from whisper_steer.explain.sounds import SENTENCES, SILENCE, SPEECH
 from whisper_steer.explain.trace import CHUNK, chunked
-from whisper_steer.explain.vote import sharpness_of
+from whisper_steer.explain.vote import fit_vote
 from whisper_steer.gate.kinds import FRAMES_PER_STEP
 from whisper_steer.sae.model import SAE
 
 LEAST_PRECISION = 0.5
 QUANTILES = (0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
-"""of a latent's activations over half a second, classes alike: the levels that are tried; at the first it votes"""
+"""of a latent's activations over half a second, classes alike: the levels that are tried"""
 CLIPS_TO_FIT, CLIPS_TO_CHOOSE, GROUPS_TO_CHOOSE = 4, 3, 2
 """fewest clips of its name, and recordings or speakers, on which a latent has to fire"""
-MOST = 30
+MOST = 100
 """latents of a name that are kept"""
 CLASS_CLIPS = 3
 """fewest clips, in either split, that make a class"""
@@ -91,13 +91,22 @@ def choose_names(
     named = _few_of_each([found for *_, found, _ in best.values()])
     chosen = torch.tensor([each.latent for each in named])
     at = torch.tensor([best[each.latent][3] for each in named])
-    voting = levels[0, chosen]
-    rates = _Rates([replace(e, activity=e.activity[:, chosen]) for e in fit], voting, tree).rates
-    places = [tree.row(example.names) for example in choose]
-    known = [(row, example) for row, example in zip(places, choose, strict=True) if row is not None]
-    heard = torch.stack([(e.activity[:, chosen] > voting).float().mean(dim=0) for _, e in known])
-    sharpness = sharpness_of(rates, heard, torch.tensor([row for row, _ in known]))
-    return Names(fingerprint, point, named, sae.latents(chosen), at, voting, tree.classes, rates, sharpness)
+    parts = [_voters(split, tree, chosen) for split in (fit, choose)]
+    sums = torch.stack([parts[0][0][parts[0][1] == row].mean(dim=0) for row in range(len(tree.classes))])
+    typical = sums.mean(dim=0).clamp_min(1e-4)
+    vote = fit_vote(*parts[0], *parts[1], typical, len(tree.classes))
+    return Names(fingerprint, point, named, sae.latents(chosen), at, tree.classes, vote)
+
+
+def _voters(split: Sequence[Labelled], tree: Tree, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean activities (m, n) of the examples of known classes, and their classes (m,)."""
+    rows = [tree.row(example.names) for example in split]
+    means = [
+        e.activity[:, chosen].float().mean(dim=0)
+        for e, row in zip(split, rows, strict=True)
+        if row is not None
+    ]
+    return torch.stack(means), torch.tensor([row for row in rows if row is not None])
 
 
 def _tree(fit: Sequence[Labelled], choose: Sequence[Labelled]) -> Tree:

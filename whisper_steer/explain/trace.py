@@ -19,7 +19,7 @@ from whisper.audio import N_SAMPLES
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.explain.names import Names
-from whisper_steer.explain.vote import probabilities
+from whisper_steer.explain.vote import likeliest
 from whisper_steer.gate.hearing import OVERLAP, STEP_SAMPLES, window_starts
 from whisper_steer.gate.kinds import FRAMES_PER_STEP, Gate
 from whisper_steer.gate.spans import STEP_SECONDS
@@ -41,7 +41,8 @@ class Reason:
     heard: float
     """share of the stretch in which it fires, from 0 to 1"""
     weight: float | None
-    """logits that it adds to the evidence there, on average; None where the gate does not read it"""
+    """logits that it adds to the evidence where it fires, averaged over the stretch; None where the gate does not read
+    it"""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Trace:
     def probabilities(self, start: float, end: float) -> dict[tuple[str, ...], float]:
         """How likely each labelled class is heard between two places: see `whisper_steer.explain.vote`."""
         names = self.names
-        votes = chunked(self.activity[self.steps(start, end)].float()) > names.voting
-        found = probabilities(names.rates, votes, names.sharpness, names.classes, PIECE)
+        chunks = chunked(self.activity[self.steps(start, end)].float())
+        found = likeliest(names.vote, chunks, names.classes, PIECE)
         return dict(zip(names.classes, found.tolist(), strict=True))
 
     def reasons(self, start: float, end: float) -> list[Reason]:
@@ -76,9 +77,11 @@ class Trace:
 
         The heaviest come first, or those that fire longest where nothing is known of their weight.
         """
-        part = self.steps(start, end)
-        heard = self.firing(start, end).float().mean(dim=0)
-        added = None if self.added is None else self.added[part].float().mean(dim=0)
+        firing = self.firing(start, end)
+        heard = firing.float().mean(dim=0)
+        added = None
+        if self.added is not None:
+            added = (chunked(self.added[self.steps(start, end)].float()) * firing).mean(dim=0)
         rank = heard if added is None else added.abs()
         found = []
         for i in rank.argsort(descending=True, stable=True)[:MOST_REASONS].tolist():

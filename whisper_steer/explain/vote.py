@@ -1,64 +1,79 @@
-"""What a stretch of sound is called: a vote of the latents that fire in it.
+"""What a stretch of sound is called: a vote of the named latents.
 
-A latent votes for each class as it fired in labelled sound: with the share of the class's firings that were its own, as
-in a naive Bayes classifier of words (McCallum and Nigam 1998). The mean of the logarithms over all that fires is a
-class's score; probabilities are the softmax of the scores times a sharpness, which is chosen on clips that the rates
-were not counted on, so that what is said with probability 0.7 is right about seven times in ten there.
+Each votes for or against each labelled class with its activity, by a logistic regression on nothing but the named
+latents: ``softmax(weight sqrt(activity / typical) + bias)``, where activity is the mean over the stretch and typical
+that in labelled sound. The root keeps one loud latent from deciding alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from whisper_steer.explain.sounds import SILENCE
 
-SMALLEST_RATE = 0.01
-SHARPNESSES = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 14.0, 20.0, 30.0, 50.0)
+PENALTIES = (0.03, 0.1, 0.3, 1.0)
+"""inverse strengths of the L2 penalty that are tried"""
 
 
-def scores(rates: Tensor, firing: Tensor) -> Tensor:
-    """Rates (classes, n) and shares of the time in which latents fire (..., n) -> scores (..., classes)."""
-    smoothed = rates + SMALLEST_RATE
-    votes = (smoothed / smoothed.sum(dim=1, keepdim=True)).log()
-    every = firing.sum(dim=-1, keepdim=True)
-    return (firing / every.clamp_min(1e-9)) @ votes.T
+@dataclass
+class Vote:
+    """A fitted vote on n latents."""
+
+    typical: Tensor
+    """(n,) mean activity in labelled sound, each class counting alike"""
+    weight: Tensor
+    """(classes, n)"""
+    bias: Tensor
+    """(classes,)"""
+
+    def probabilities(self, activity: Tensor) -> Tensor:
+        """Mean activities (..., n) -> probabilities of the classes (..., classes)."""
+        return (root(activity, self.typical) @ self.weight.T + self.bias).softmax(dim=-1)
 
 
-def probabilities(
-    rates: Tensor, firing: Tensor, sharpness: float, classes: Sequence[tuple[str, ...]], piece: int
-) -> Tensor:
+def root(activity: Tensor, typical: Tensor) -> Tensor:
+    """The features of the vote: (..., n) -> (..., n)."""
+    return (activity.float() / typical).sqrt()
+
+
+def fit_vote(
+    fit: Tensor, fit_rows: Tensor, choose: Tensor, choose_rows: Tensor, typical: Tensor, classes: int
+) -> Vote:
+    """Fit on activities (m, n) of known classes (m,) int64; the penalty is the one by which others are likeliest.
+
+    Each class counts alike in both.
+    """
+    x, known, held = (each.numpy() for each in (root(fit, typical), root(choose, typical), choose_rows))
+    weight = 1 / np.bincount(held, minlength=classes)[held]
+    best: tuple[float, Vote] | None = None
+    for penalty in PENALTIES:
+        model = LogisticRegression(C=penalty, max_iter=200, class_weight="balanced").fit(x, fit_rows.numpy())
+        right = model.predict_log_proba(known)[np.arange(len(held)), np.searchsorted(model.classes_, held)]
+        unlikely = -float((weight * right).sum())
+        if best is None or unlikely < best[0]:
+            coefficients, bias = (torch.from_numpy(each).float() for each in (model.coef_, model.intercept_))
+            best = unlikely, Vote(typical, coefficients, bias)
+    assert best is not None
+    return best[1]
+
+
+def likeliest(vote: Vote, chunks: Tensor, classes: Sequence[tuple[str, ...]], piece: int) -> Tensor:
     """(classes,) the probability of each class in the piece of a stretch in which it is likeliest.
 
-    ``firing``: (chunks, n) bool. Chunks that are most like silence are set aside where there are others, so that one
-    bark in a quiet minute is heard; the others make pieces of at most so many chunks. Zeros where nothing fires.
+    ``chunks``: (chunks, n) activities. Chunks that are silence are set aside where there are others, so that one bark
+    in a quiet minute is heard; the others make pieces of at most so many chunks.
     """
-    firing = firing.float()
-    firing = firing[firing.any(dim=1)]
-    if not len(firing):
-        return torch.zeros(len(classes))
-    silent = [row for row, names in enumerate(classes) if names[0] == SILENCE]
-    loud = ~torch.isin(scores(rates, firing).argmax(dim=1), torch.tensor(silent))
-    firing = firing[loud] if loud.any() else firing
-    shares = torch.stack([part.mean(dim=0) for part in firing.split(piece)])
-    return (scores(rates, shares) * sharpness).softmax(dim=1).amax(dim=0)
+    silent = torch.tensor([names[0] == SILENCE for names in classes])
+    loud = ~silent[vote.probabilities(chunks).argmax(dim=1)]
+    chunks = chunks[loud] if loud.any() else chunks
+    pieces = torch.stack([part.float().mean(dim=0) for part in chunks.split(piece)])
+    return vote.probabilities(pieces).amax(dim=0)
 
 
-def sharpness_of(rates: Tensor, firing: Tensor, rows: Tensor) -> float:
-    """The sharpness by which examples of known class are likeliest, every class counting alike.
-
-    ``firing``: (examples, n) shares of the time; ``rows``: (examples,) int64, their classes.
-    """
-    found = scores(rates, firing)
-    weight = 1 / rows.bincount(minlength=len(rates))[rows].float()
-
-    def unlikely(sharpness: float) -> float:
-        right = (found * sharpness).log_softmax(dim=1)[torch.arange(len(rows)), rows]
-        return -float((weight * right).sum())
-
-    return min(SHARPNESSES, key=unlikely)
-
-
-__all__ = ["probabilities", "scores", "sharpness_of"]
+__all__ = ["Vote", "fit_vote", "likeliest"]
