@@ -112,7 +112,7 @@ def test_what_a_latent_adds_is_what_the_evidence_loses_without_it(
         assert float(added[:, i].float().sum()) == pytest.approx(1e3 * float(lost), rel=0.05, abs=0.02)
 
 
-def test_a_short_sound_in_a_long_stretch_is_heard_and_silence_comes_last() -> None:
+def test_a_short_sound_in_a_long_stretch_is_heard() -> None:
     quiet, bark, speech = [0, 0, 0.9, 0], [0.9, 0.9, 0, 0], [0, 0, 0, 0.9]
     found = by_hand([quiet] * 50 + [bark] * 2 + [quiet] * 6)
     assert [each.name for each in heard(found, 0.0, 58 * 0.48)] == ["dog bark"]

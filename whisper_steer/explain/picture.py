@@ -9,7 +9,6 @@ import numpy as np
 from whisper.audio import FRAMES_PER_SECOND
 
 from whisper_steer.audio.spectrogram import log_mel_spectrogram
-from whisper_steer.explain.sounds import SILENCE
 from whisper_steer.explain.stretches import Explanation
 from whisper_steer.explain.trace import CHUNK
 from whisper_steer.gate.spans import STEP_SECONDS
@@ -50,7 +49,7 @@ def picture(explained: Explanation, samples: np.ndarray) -> bytes:
             **image | {"origin": "upper"},
         )  # fmt: skip
     latents.set_yticks(range(len(names)), names, parse_math=False)
-    latents.set_ylim(len(names) - 0.5, -0.5)
+    latents.set_ylim(max(len(names), 1) - 0.5, -0.5)
     latents.set_xlabel("seconds (green: spans of speech)")
     latents.set_xlim(0, end)
     out = io.BytesIO()
@@ -60,17 +59,20 @@ def picture(explained: Explanation, samples: np.ndarray) -> bytes:
 
 def rows(explained: Explanation) -> tuple[list[str], np.ndarray]:
     """The names that are heard in the stretches, at most `ROWS`; and of each, in each half a second, the share of its
-    latents that fire: (chunks, names)."""
-    scores: dict[str, float] = {}
+    latents that fire: (chunks, names). A name without latents stands by the next wider one that has some."""
+    names = explained.trace.names
+    named = np.array([each.name for each in names.named])
+    path = {name: wider[i:] for wider in names.classes for i, name in enumerate(wider)}
+    likely: dict[str, float] = {}
     for stretch in explained.stretches:
         for each in stretch.heard:
-            scores[each.name] = max(each.probability, scores.get(each.name, 0.0))
-    names = sorted(scores, key=lambda name: (name == SILENCE, -scores[name]))[:ROWS]
+            row = next((name for name in path[each.name] if name in named), None)
+            if row is not None:
+                likely[row] = max(each.probability, likely.get(row, 0.0))
+    shown = sorted(likely, key=lambda name: -likely[name])[:ROWS]
     firing = explained.trace.firing(0.0, explained.hearing.seconds).float().numpy()
-    named = np.array([each.name for each in explained.trace.names.named])
-    names = [name for name in names if name in named]
-    shares = [firing[:, named == name].mean(axis=1) for name in names]
-    return names, np.stack(shares, axis=1) if shares else np.zeros((len(firing), 0))
+    shares = [firing[:, named == name].mean(axis=1) for name in shown]
+    return shown, np.stack(shares, axis=1) if shares else np.zeros((len(firing), 0))
 
 
 __all__ = ["picture", "rows"]

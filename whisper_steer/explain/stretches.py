@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.explain.names import Names
-from whisper_steer.explain.sounds import SENTENCES, SILENCE
+from whisper_steer.explain.sounds import SENTENCES
 from whisper_steer.explain.trace import Reason, Trace, trace
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.steer.steering import Steering
@@ -88,22 +88,24 @@ class Explaining:
 
 
 def heard(found: Trace, start: float, end: float) -> list[Heard]:
-    """What is heard between two places, the likeliest class first, each by the narrowest name that is `SURE`.
+    """What is heard between two places, the likeliest class first, each by its narrowest name that is `SURE`.
 
-    Where no name of a class is, by its narrowest. Silence comes last: it lies between all sounds.
+    Where none of a class's names is, by the narrowest. A wider name is not told of a class beside it.
     """
     classes = found.probabilities(start, end)
     likely: dict[str, float] = {}
     for names, probability in classes.items():
         for name in names:
-            likely[name] = likely.get(name, 0.0) + probability
-    told: dict[str, float] = {}
-    for names, probability in sorted(classes.items(), key=lambda item: (item[0][0] == SILENCE, -item[1])):
+            likely[name] = min(1.0, likely.get(name, 0.0) + probability)
+    told: list[Heard] = []
+    covered: set[str] = set()
+    for names in sorted(classes, key=lambda names: -classes[names]):
         sayable = [name for name in names if name != SENTENCES]
         name = next((name for name in sayable if likely[name] >= SURE), sayable[0])
-        if max(probability, likely[name]) >= AUDIBLE:
-            told.setdefault(name, min(likely[name], 1.0))
-    return [Heard(name, round(probability, 2)) for name, probability in told.items()][:SHOWN]
+        if likely[name] >= AUDIBLE and name not in covered:
+            told.append(Heard(name, round(likely[name], 2)))
+            covered.update(names)
+    return told[:SHOWN]
 
 
 __all__ = ["Explaining", "Explanation", "Heard", "Stretch", "heard"]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from whisper_steer.explain.sounds import SILENCE
@@ -49,6 +48,8 @@ def fit_vote(
 
     Each class counts alike in both.
     """
+    from sklearn.linear_model import LogisticRegression  # a second to import, which transcribing needs not
+
     x, known, held = (each.numpy() for each in (root(fit, typical), root(choose, typical), choose_rows))
     weight = 1 / np.bincount(held, minlength=classes)[held]
     best: tuple[float, Vote] | None = None
