@@ -38,19 +38,14 @@ def page(shown: Explained, samples: np.ndarray) -> str:
 
 
 def _row(stretch: Stretch, stock: str, steered: str) -> str:
-    invented = "bad" if stock and not stretch.speech else ""
     cells = [
-        ("", told(stretch.heard)),
-        ("", supporting(stretch)),
-        ("", against(stretch)),
-        (invented, stock or "nothing"),
-        ("", steered or "nothing"),
-    ]
+        told(stretch.heard), supporting(stretch), against(stretch), stock or "nothing", steered or "nothing",
+    ]  # fmt: skip
     decision = "<td class='speech'>speech" if stretch.speech else "<td class='dim'>no speech"
     return (
         f"<tr><td><a href='#audio' data-at='{stretch.start:.2f}'>{stretch.start:.1f} to {stretch.end:.1f}</a></td>"
         f"{decision}<br>evidence {stretch.evidence:.1f}</td>"
-        + "".join(f"<td class='{kind}'>{html.escape(text)}</td>" for kind, text in cells)
+        + "".join(f"<td>{html.escape(text)}</td>" for text in cells)
         + "</tr>"
     )
 

@@ -39,9 +39,9 @@ def picture(explained: Explanation, samples: np.ndarray) -> bytes:
     gate.plot((np.arange(len(curve)) + 0.5) * STEP_SECONDS, curve, color="tab:purple", linewidth=0.9)
     gate.axhline(hearing.threshold, color="black", linestyle="--", linewidth=0.8)
     gate.set_ylabel("evidence\nof speech (logit)")
-    for axes in (gate, latents):
-        for span in hearing.spans:
-            axes.axvspan(span.start, span.end, color="tab:green", alpha=0.2, linewidth=0)
+    for span in hearing.spans:
+        gate.axvspan(span.start, span.end, color="tab:green", alpha=0.2, linewidth=0)
+        latents.vlines([span.start, span.end], -0.5, len(names) - 0.5, color="tab:green", linewidth=0.8)
     if len(names):
         wide = len(shares) * CHUNK * STEP_SECONDS
         latents.imshow(

@@ -90,7 +90,7 @@ class Explaining:
 def heard(found: Trace, start: float, end: float) -> list[Heard]:
     """What is heard between two places, the likeliest class first, each by its narrowest name that is `SURE`.
 
-    Where none of a class's names is, by the narrowest. A wider name is not told of a class beside it.
+    Where none of a class's names is, by the narrowest. A wider name is told once.
     """
     classes = found.probabilities(start, end)
     likely: dict[str, float] = {}
@@ -101,7 +101,8 @@ def heard(found: Trace, start: float, end: float) -> list[Heard]:
     covered: set[str] = set()
     for names in sorted(classes, key=lambda names: -classes[names]):
         sayable = [name for name in names if name != SENTENCES]
-        name = next((name for name in sayable if likely[name] >= SURE), sayable[0])
+        sure = (name for name in sayable if likely[name] >= SURE and name not in covered)
+        name = next(sure, sayable[0])
         if likely[name] >= AUDIBLE and name not in covered:
             told.append(Heard(name, round(likely[name], 2)))
             covered.update(names)
