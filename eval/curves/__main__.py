@@ -51,11 +51,11 @@ def fit(
     from whisper_steer.data.load import load
     from whisper_steer.encoders.fingerprint import encoder_fingerprint
     from whisper_steer.models.load import load_model
-    from whisper_steer.steer.artifact import Artifact
+    from whisper_steer.steer.artifact import Artifact, read_sae
     from whisper_steer.steer.find import find
 
     from .bench import pick
-    from .material import clip_activations, fit_material, read_sae
+    from .material import clip_activations, fit_material
 
     if (sae_file is None) != (point is None):
         raise UsageError("--sae and --point go together")

@@ -122,13 +122,5 @@ def principal_components(activations: Activations, difference: Tensor, seed: int
     return torch.where(found @ difference < 0, -1.0, 1.0)[:, None] * found
 
 
-def read_sae(path: Path, k: int = 50) -> SAE:
-    """An SAE from a safetensors file of its parameters and buffers. Raises `ArtifactError`."""
-    try:
-        return SAE.of(load_file(path), k)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ArtifactError(f"{path} holds no SAE ({error}); name a file with W_enc, W_dec, ...") from error
-
-
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}

@@ -16,7 +16,7 @@ from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
 from whisper_steer.gate.kinds import Conv
 from whisper_steer.steer import find as artifacts
-from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.artifact import Artifact, read_sae
 
 
 @pytest.fixture
@@ -317,3 +317,9 @@ def test_an_artifact_is_found_by_its_encoders_fingerprint(
 def test_an_unknown_name_lists_the_shipped(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no steering artifact at"):
         artifacts.resolve(tmp_path / "nothing")
+
+
+def test_a_file_that_holds_no_sae_is_told(tmp_path: Path) -> None:
+    save_file({"W_enc": torch.zeros(4, 8)}, tmp_path / "sae.safetensors")
+    with pytest.raises(ArtifactError, match="damaged"):
+        read_sae(tmp_path / "sae.safetensors")

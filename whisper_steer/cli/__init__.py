@@ -21,8 +21,16 @@ from whisper_steer.errors import WhisperSteerError
 COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
     "listen": ("whisper_steer.cli.listen:listen", "Write where somebody speaks, for other runtimes."),
+    "explain": (
+        "whisper_steer.cli.explain:explain",
+        "Say what was heard, and why it was transcribed or not.",
+    ),
     "demo": ("whisper_steer.cli.demo:demo", "The shipped recording with and without steering."),
     "fit": ("whisper_steer.cli.fit:fit", "Make a steering artifact for a checkpoint."),
+    "name-latents": (
+        "whisper_steer.cli.name_latents:name_latents",
+        "Name an artifact's latents by what they hear.",
+    ),
     "inspect": ("whisper_steer.cli.inspect:inspect", "Show what a steering artifact is."),
     "models": ("whisper_steer.cli.models:models", "List checkpoints and where steering exists for them."),
     "export": ("whisper_steer.cli.export:export", "Bake steering into a checkpoint."),

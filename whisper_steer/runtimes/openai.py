@@ -23,6 +23,7 @@ from whisper_steer.audio.load import as_samples, load_audio
 from whisper_steer.audio.spectrogram import log_mel_spectrogram, window_mel
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import UsageError
+from whisper_steer.explain.stretches import Explaining
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.runtimes import results
 from whisper_steer.runtimes.locks import lock_of
@@ -46,6 +47,7 @@ def transcribe(
     mode: Mode | None = None,
     method: str | None = None,
     max_suppressed_speech: float | None = None,
+    explain: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
     """`whisper.transcribe` that writes nothing where nobody speaks.
@@ -56,7 +58,9 @@ def transcribe(
     `Steering`. All other options and the result are stock's; the spans of speech are intersected with
     ``clip_timestamps``, and the language is detected on speech only. The result has ``"steering"``: which artifact
     acted, how, ``"seconds"`` listened to, and ``"spans"`` of ``start``, ``end`` (seconds) and ``evidence`` (a logit);
-    every segment has ``"steering": {"evidence"}``, the strongest in its time.
+    every segment has ``"steering": {"evidence"}``, the strongest in its time. With ``explain`` it has ``"because"`` as
+    well, the named latents that count most in its time, see `whisper_steer.explain.trace.Reason`; the artifact must
+    have names.
 
     Safe to call from several threads: stock's decoder keeps its cache in hooks on the model, so that two transcriptions
     by one model take turns in it. Raises `AudioError`, `ArtifactError` (no artifact for this model),
@@ -65,15 +69,19 @@ def transcribe(
     samples = as_samples(audio) if isinstance(audio, Tensor) else load_audio(audio)
     chosen = prepare(model, steering, mode=mode, method=method, max_suppressed_speech=max_suppressed_speech)
     if chosen is None:
+        if explain:
+            raise UsageError("explain needs steering that is on: leave steering out, or name an artifact")
         with lock_of(model):
             return dict(stock_loop(model, samples, **options))
+    explaining = Explaining(chosen, model.encoder) if explain else None
     prefix = Keeping(model.encoder, chosen.artifact.gate_point, fast=True)
     hearing = chosen.listen(prefix, samples)
     kept = prefix if hearing.whole and len(samples) <= N_SAMPLES else None
     with lock_of(model):
         mend = not hearing.whole and options.get("initial_prompt") is None
         found = _decode(Remembering(model, kept, mend), samples, chosen, hearing, options)
-    found["segments"] = results.with_evidence(found["segments"], hearing)
+    trace = explaining.trace(samples) if explaining and found["segments"] else None
+    found["segments"] = results.with_evidence(found["segments"], hearing, trace)
     return {**found, "steering": results.about(chosen, hearing)}
 
 

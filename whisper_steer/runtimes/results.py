@@ -14,6 +14,7 @@ from torch import Tensor
 from whisper.audio import FRAMES_PER_SECOND, N_SAMPLES, SAMPLE_RATE
 
 from whisper_steer.errors import UsageError
+from whisper_steer.explain.trace import Trace
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.steer.steering import Steering
 
@@ -140,14 +141,19 @@ def about(steering: Steering, hearing: Hearing) -> dict[str, Any]:
     return {**steering.describe(), "seconds": hearing.seconds, "spans": spans}
 
 
-def evidence_of(hearing: Hearing, start: float, end: float) -> dict[str, float]:
-    """The field "steering" of a segment."""
-    return {"evidence": round(hearing.strongest(start, end), 3)}
+def evidence_of(hearing: Hearing, start: float, end: float, trace: Trace | None = None) -> dict[str, Any]:
+    """The field "steering" of a segment; with a trace of the named latents, "because" as well."""
+    found: dict[str, Any] = {"evidence": round(hearing.strongest(start, end), 3)}
+    if trace is not None:
+        found["because"] = [asdict(reason) for reason in trace.reasons(start, end)]
+    return found
 
 
-def with_evidence(segments: Sequence[dict[str, Any]], hearing: Hearing) -> list[dict[str, Any]]:
+def with_evidence(
+    segments: Sequence[dict[str, Any]], hearing: Hearing, trace: Trace | None = None
+) -> list[dict[str, Any]]:
     """Segments with "start" and "end" -> the same with the field "steering"."""
-    return [{**s, "steering": evidence_of(hearing, s["start"], s["end"])} for s in segments]
+    return [{**s, "steering": evidence_of(hearing, s["start"], s["end"], trace)} for s in segments]
 
 
 def until(timed: dict[str, Any], end: float) -> dict[str, Any]:

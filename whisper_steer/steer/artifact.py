@@ -27,6 +27,8 @@ from whisper_steer.steer.validation import check_card, check_tensors
 
 SCHEMA = 3
 TENSORS, SAE_TENSORS = "steering.safetensors", "sae.safetensors"
+NAMES, NAMED_LATENTS = "names.json", "names.safetensors"
+"""names of latents, see `whisper_steer.explain.names`; saving an artifact anew leaves none"""
 
 
 @dataclass
@@ -170,11 +172,16 @@ class Artifact:
         if self.sae is None:
             if self.path is None or not (self.path / SAE_TENSORS).is_file():
                 raise ArtifactError(f"artifact {self.name!r} carries no SAE; fit it again to get one")
-            try:
-                self.sae = SAE.of(load_file(self.path / SAE_TENSORS), int(self.info["sae"]["k"]))
-            except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-                raise damaged(self.path, error) from error
+            self.sae = read_sae(self.path / SAE_TENSORS, int(self.info.get("sae", {}).get("k", 0)))
         return self.sae
+
+
+def read_sae(path: Path, k: int = 50) -> SAE:
+    """An SAE from its file; ``k``, of which the file says nothing, matters in training only. Raises `ArtifactError`."""
+    try:
+        return SAE.of(load_file(path), k)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise damaged(path, error) from error
 
 
 def check_free(path: str | Path) -> None:
@@ -185,7 +192,7 @@ def check_free(path: str | Path) -> None:
 
 def _written(card: dict[str, Any]) -> Collection[str]:
     ours = isinstance(card.get("schema"), int) and isinstance(card.get("fingerprint"), str)
-    return (TENSORS, SAE_TENSORS) if ours else ()
+    return (TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS) if ours else ()
 
 
 def _tensors(artifact: Artifact) -> dict[str, Tensor]:

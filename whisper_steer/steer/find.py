@@ -7,7 +7,7 @@ from pathlib import Path
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.files.cache import cache_folder
 from whisper_steer.files.card import CARD, read_card
-from whisper_steer.steer.artifact import SAE_TENSORS, SCHEMA, TENSORS, Artifact
+from whisper_steer.steer.artifact import NAMED_LATENTS, NAMES, SAE_TENSORS, SCHEMA, TENSORS, Artifact
 
 
 def shipped_folder() -> Path:
@@ -39,7 +39,7 @@ def clear_damaged(folder: Path) -> None:
     try:
         read_card(folder)
     except ArtifactError:
-        for name in (CARD, TENSORS, SAE_TENSORS):
+        for name in (CARD, TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS):
             (folder / name).unlink(missing_ok=True)
 
 
