@@ -12,6 +12,7 @@ pictures of the curves.
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
 
@@ -40,12 +41,18 @@ def curves() -> None:
 @click.argument("model")
 @click.option("--sae", "sae_file", type=PATH, help="Parameters of an SAE.  [default: the shipped artifact's]")
 @click.option("--point", help="Its hook point.")
-@click.option("--control", default="", help="What control the SAE is: soft-frozen.")
+@click.option("--soft-frozen", type=PATH, help="Its control, fitted on the same to OUT-soft-frozen.")
 @DATA
 @LIMIT
 @click.option("--out", type=PATH, required=True, help="File to write.")
 def fit(
-    model: str, sae_file: Path | None, point: str | None, control: str, data: str, limit: int, out: Path
+    model: str,
+    sae_file: Path | None,
+    point: str | None,
+    soft_frozen: Path | None,
+    data: str,
+    limit: int,
+    out: Path,
 ) -> None:
     """Fit what the methods act with on the fit split, at one hook point."""
     from whisper_steer.data.load import load
@@ -55,7 +62,7 @@ def fit(
     from whisper_steer.steer.find import find
 
     from .bench import pick
-    from .material import clip_activations, fit_material
+    from .material import fit_material, hear
 
     if (sae_file is None) != (point is None):
         raise UsageError("--sae and --point go together")
@@ -68,9 +75,15 @@ def fit(
         point, sae, edits = artifact.hook_point, artifact.load_sae(), artifact.edits
     else:
         sae, edits = read_sae(sae_file), None
-    activations = clip_activations(loaded, point, pick(load(data), "fit", limit))
-    fit_material(loaded, sae, activations, point, edits, control).save(out)
-    click.echo(f"{out}: {point}, {len(activations.speech)} clips")
+    control = None if soft_frozen is None else read_sae(soft_frozen)
+    clips = load(data)
+    heard = hear(loaded, point, pick(clips, "fit", limit), pick(clips, "choose", limit))
+    fit_material(loaded, sae, heard, point, edits).save(out)
+    click.echo(f"{out}: {point}, {len(heard.fit.speech)} clips")
+    if control is not None:
+        beside = out.with_name(f"{out.name}-soft-frozen")
+        fit_material(loaded, control, heard, point, control="soft-frozen").save(beside)
+        click.echo(f"{beside}: the control")
 
 
 @curves.command()
@@ -82,6 +95,7 @@ def fit(
 @click.option(
     "--mode", "modes", type=click.Choice(list(get_args(Mode))), multiple=True, help="[default: both]"
 )
+@click.option("--only", multiple=True, help="Interventions by name, with * for any: blocks.2/silence@*.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--half", is_flag=True, help="float16, on CUDA.")
 @click.option("--out", type=PATH, required=True, help="Folder of the run.")
@@ -92,6 +106,7 @@ def measure(
     split: str,
     limit: int,
     modes: tuple[Mode, ...],
+    only: tuple[str, ...],
     device: str,
     half: bool,
     out: Path,
@@ -107,9 +122,15 @@ def measure(
     loaded = load_model(model, device)
     found = [Material.load(path).to(loaded.device) for path in materials]
     bench = Bench(loaded, pick(load(data), split, limit), half)
-    bench.measure(
-        [each for material in found for each in interventions(material)], out, modes or get_args(Mode)
-    )
+    chosen = [
+        each
+        for material in found
+        for each in interventions(material)
+        if not only or any(fnmatchcase(each.name, pattern) for pattern in only)
+    ]
+    if not chosen:
+        raise UsageError(f"no intervention is called {' or '.join(only)}; leave --only out to see all names")
+    bench.measure(chosen, out, modes or get_args(Mode))
     _report(out)
 
 

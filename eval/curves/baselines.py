@@ -11,12 +11,16 @@ from torch import Tensor
 
 from whisper_steer.steer.methods import METHODS
 from whisper_steer.steer.registry import Fitted, Method, Registry
+from whisper_steer.steer.silence import always, where_nobody_speaks
 
 from .bench import Intervention
 from .material import COMPONENTS, Material
 
 DENSE = METHODS["mean-difference"].grid
 RANDOM_SEEDS = (0, 1, 2)
+SILENCE = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+WITH_CONTROLS = ("silence", "silence-everywhere")
+"""what is measured with the SAE of a control as well"""
 
 BASELINES: Registry[Material] = Registry()
 
@@ -45,6 +49,33 @@ def ablation(h: Tensor, material: Material, strength: float) -> Tensor:
     edits = material.edits
     z, scale = edits.latents.encode(h)
     return edits.latents.delta(-strength * z * (edits.sign < 0), scale)
+
+
+@BASELINES.register(
+    "silence", SILENCE, "this project: latents of silence where latents say that nobody speaks"
+)
+def silence(h: Tensor, material: Material, strength: float) -> Tensor:
+    """The same change as ``silence-everywhere``, on frames without speech alone."""
+    return where_nobody_speaks(h, material.silence, strength)
+
+
+@BASELINES.register("silence-everywhere", SILENCE, "the same without its condition")
+def silence_everywhere(h: Tensor, material: Material, strength: float) -> Tensor:
+    """What the latents of silence do to speech where nothing holds them back."""
+    return always(h, material.silence, strength)
+
+
+@BASELINES.register("conditional-random", SILENCE, "control")
+def conditional_random(h: Tensor, material: Material, strength: float) -> Tensor:
+    """A random direction, as long as the change of ``silence``, where its condition holds."""
+    return along_random(where_nobody_speaks(h, material.silence, strength))
+
+
+@BASELINES.register("conditional-mean-difference", DENSE, "arXiv 2312.06681, where the condition holds")
+def conditional_mean_difference(h: Tensor, material: Material, strength: float) -> Tensor:
+    """The mean difference on frames without speech alone."""
+    held = material.silence.condition.holds(h)[..., None]
+    return held * METHODS["mean-difference"](h, material.edits, strength)
 
 
 def _component(index: int) -> None:
@@ -97,8 +128,9 @@ def interventions(material: Material) -> list[Intervention]:
     for name, method in METHODS.items():
         if not material.control or name != "mean-difference":
             found += [_intervention(place, method, material.edits, material.point, s) for s in method.grid]
-    for baseline in () if material.control else BASELINES.values():
-        found += [_intervention(place, baseline, material, material.point, s) for s in baseline.grid]
+    for baseline in BASELINES.values():
+        if not material.control or baseline.name in WITH_CONTROLS:
+            found += [_intervention(place, baseline, material, material.point, s) for s in baseline.grid]
     return found
 
 

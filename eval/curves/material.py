@@ -19,20 +19,26 @@ from tqdm import tqdm
 from whisper.model import Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
-from whisper_steer.data.clips import Clip
-from whisper_steer.data.labels import FRAMES, NONSPEECH, SPEECH
+from whisper_steer.data.clips import Audio, Clip
+from whisper_steer.data.labels import FRAMES, NONSPEECH, SPEECH, spoken_frames
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.encoders.record import Activations
 from whisper_steer.errors import ArtifactError
 from whisper_steer.files.output import moved_into
+from whisper_steer.fit import silence as silencing
+from whisper_steer.fit.degrade import CONDITIONS, degraded
+from whisper_steer.fit.listening import hard_speech
 from whisper_steer.fit.scoring import latent_scores
 from whisper_steer.fit.selection import EDIT_LATENTS, build_edits, edit_latents
 from whisper_steer.sae.model import SAE, Latents
 from whisper_steer.steer.methods import Edits
+from whisper_steer.steer.silence import Condition, Silence
 
 COMPONENTS = 3
 PAIRS = 20_000
 EFFECT_WINDOWS = 60
+HARD = 30
+"""utterances in each hard condition"""
 
 
 @dataclass
@@ -44,13 +50,15 @@ class Material:
     sae: SAE
     components: Tensor
     """(COMPONENTS, n_state) of norm 1, from `principal_components`"""
+    silence: Silence
     control: str = ""
     """of what control the SAE is, "soft-frozen" for instance; "" where it is none"""
 
     def to(self, device: torch.device) -> Material:
         """On a device; the SAE itself moves."""
         edits, components = self.edits.to(device), self.components.to(device)
-        return Material(self.point, edits, self.sae.to(device), components, self.control)
+        silence = self.silence.to(device)
+        return Material(self.point, edits, self.sae.to(device), components, silence, self.control)
 
     def save(self, path: Path) -> None:
         """One safetensors file, whole or not at all. Raises `OSError`."""
@@ -58,6 +66,11 @@ class Material:
         tensors |= {f"latents.{name}": value for name, value in vars(self.edits.latents).items()}
         tensors |= {f"edits.{k}": v for k, v in vars(self.edits).items() if k != "latents"}
         tensors["components"] = self.components
+        silence, condition = self.silence, self.silence.condition
+        tensors["silence.change"] = silence.change
+        tensors |= {f"silent.{name}": value for name, value in vars(silence.latents).items()}
+        tensors |= {f"condition.{k}": v for k, v in vars(condition).items() if k != "latents"}
+        tensors |= {f"told.{name}": value for name, value in vars(condition.latents).items()}
         about = {"point": self.point, "control": self.control, "k": str(self.sae.config.k)}
         with moved_into(path.parent) as scratch:
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, scratch / path.name, about)
@@ -72,24 +85,78 @@ class Material:
             latents = Latents(**_part(tensors, "latents"))
             edits = Edits(latents=latents, **_part(tensors, "edits"))
             sae = SAE.of(_part(tensors, "sae"), int(about["k"]))
-            return cls(about["point"], edits, sae, tensors["components"], about["control"])
+            condition = Condition(Latents(**_part(tensors, "told")), **_part(tensors, "condition"))
+            silence = Silence(Latents(**_part(tensors, "silent")), tensors["silence.change"], condition)
+            return cls(about["point"], edits, sae, tensors["components"], silence, about["control"])
         except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
             raise ArtifactError(f"{path} holds nothing to edit with ({error}); make it with fit") from error
 
 
+@dataclass
+class Heard:
+    """Activations at one hook point of what a material is fitted on, and its condition calibrated on."""
+
+    fit: Activations
+    """clean clips of both kinds"""
+    degraded: Activations
+    """the speech of ``fit`` in noise, quiet, through a narrow band"""
+    clean: Activations
+    """speech of the split `choose`"""
+    hard: Activations
+    """the same as in `whisper_steer.fit.listening.hard_speech`"""
+
+
+def hear(model: Whisper, point: str, fit: Sequence[Clip], choose: Sequence[Clip]) -> Heard:
+    """Run the encoder over clips of the splits `fit` and `choose`."""
+    spoken, other = (_of(fit, kind) for kind in ("speech", "nonspeech"))
+    held, held_other = (_of(choose, kind) for kind in ("speech", "nonspeech"))
+    hard = hard_speech(held, held_other, HARD, seed=0)
+    parts = (fit, degraded_speech(spoken, other), held, hard)
+    return Heard(*(clip_activations(model, point, part) for part in parts))
+
+
+def degraded_speech(speech: Sequence[Clip], nonspeech: Sequence[Clip], seed: int = 0) -> list[Clip]:
+    """Each utterance in a condition of `whisper_steer.fit.degrade` other than as it was recorded."""
+    rng, made = np.random.default_rng(seed), []
+    shares = {name: share for name, share in CONDITIONS.items() if name != "as recorded"}
+    for clip in speech:
+        condition = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
+        noise = nonspeech[int(rng.integers(len(nonspeech)))]
+        seed_of_clip = int(rng.integers(2**31))
+
+        def make(
+            clip: Clip = clip, condition: str = condition, noise: Clip = noise, seed: int = seed_of_clip
+        ) -> Audio:
+            samples = clip.samples()
+            labels = np.where(spoken_frames(samples), SPEECH, NONSPEECH)
+            found = degraded(samples, labels, condition, noise, np.random.default_rng(seed))
+            return np.asarray(found, np.float32)
+
+        made.append(clip.derived(condition, make))
+    return made
+
+
 def fit_material(
-    model: Whisper,
-    sae: SAE,
-    activations: Activations,
-    point: str,
-    edits: Edits | None = None,
-    control: str = "",
+    model: Whisper, sae: SAE, heard: Heard, point: str, edits: Edits | None = None, control: str = ""
 ) -> Material:
     """From activations at ``point``. ``edits``: an artifact's own, in place of latents scored and selected here."""
+    activations = heard.fit
+    silence = fit_silence(model, point, sae, heard)
     if edits is None:
         scores = latent_scores(model, point, sae, activations, EFFECT_WINDOWS)
         edits = build_edits(sae, scores, activations, edit_latents(scores, EDIT_LATENTS))
-    return Material(point, edits, sae, principal_components(activations, edits.mean_difference), control)
+    components = principal_components(activations, edits.mean_difference)
+    return Material(point, edits, sae, components, silence, control)
+
+
+def fit_silence(model: Whisper, point: str, sae: SAE, heard: Heard) -> Silence:
+    """The latents that silence, and the condition under which they do."""
+    nonspeech, speech = (heard.fit.of(rows) for rows in (~heard.fit.speech, heard.fit.speech))
+    condition = silencing.fit_condition(sae, nonspeech, (speech, heard.degraded))
+    silencing.calibrate(condition, heard.clean, heard.hard)
+    change = silencing.find_change(model, point, sae, nonspeech, silencing.Training())
+    chosen = change.nonzero()[:, 0]
+    return Silence(sae.latents(chosen), change[chosen], condition)
 
 
 @torch.no_grad()
@@ -120,6 +187,10 @@ def principal_components(activations: Activations, difference: Tensor, seed: int
     _, vectors = torch.linalg.eigh(pairs.T @ pairs)
     found = vectors.flip(1)[:, :COMPONENTS].T.contiguous()
     return torch.where(found @ difference < 0, -1.0, 1.0)[:, None] * found
+
+
+def _of(clips: Sequence[Clip], kind: str) -> list[Clip]:
+    return [clip for clip in clips if clip.kind == kind]
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -47,6 +47,14 @@ class Activations:
         """(1500, n_state) float32 of one window."""
         return torch.from_numpy(np.array(self.hidden[index])).float()
 
+    def of(self, rows: np.ndarray) -> Activations:
+        """Some of the windows, by a bool array (n,) or indices."""
+        index = np.arange(len(self.speech))[rows]
+        names = [self.condition[i] for i in index]
+        return Activations(
+            self.hidden[index], self.labels[index], self.content[index], self.speech[index], names
+        )
+
     def digest(self) -> str:
         """20 hex digits of what is in it."""
         digest = hashlib.blake2b(json.dumps([self.hidden.shape, self.condition]).encode(), digest_size=10)

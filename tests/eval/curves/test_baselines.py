@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from whisper_steer.data.load import load
 from whisper_steer.errors import ArtifactError
 from whisper_steer.eval.curves.baselines import BASELINES, interventions
 from whisper_steer.eval.curves.bench import pick
-from whisper_steer.eval.curves.material import Material, clip_activations, fit_material
+from whisper_steer.eval.curves.material import Material, clip_activations, fit_material, hear
 from whisper_steer.eval.systems.soft_frozen import COSINE, turn_back
 from whisper_steer.sae.model import SAEConfig
 from whisper_steer.sae.train import Training, train
@@ -24,9 +25,10 @@ from whisper_steer.steer.methods import METHODS
 @pytest.fixture(scope="module")
 def material(tiny_model: Whisper, tmp_path_factory: pytest.TempPathFactory) -> Material:
     clips = pick(load(f"manifest:{corpus(tmp_path_factory.mktemp('corpus'))}"), "fit", 3)
-    activations = clip_activations(tiny_model, "blocks.0", clips)
-    assert activations.speech.sum() == 3 and (activations.content == 50).all()
-    return fit_material(tiny_model, random_sae(), activations, "blocks.0")
+    heard = hear(tiny_model, "blocks.0", clips, clips)
+    assert heard.fit.speech.sum() == 3 and (heard.fit.content == 50).all()
+    assert len(heard.degraded.speech) == len(heard.clean.speech) == 3 and len(heard.hard.speech) >= 3
+    return fit_material(tiny_model, random_sae(), heard, "blocks.0")
 
 
 @pytest.fixture
@@ -97,9 +99,10 @@ def test_every_method_is_measured_at_every_strength(material: Material, h: torch
     ((point, edit),) = one.edits
     assert (point, one.strength, one.group) == ("blocks.0", 0.5, "blocks.0/clamp")
     assert torch.equal(edit(h), h + METHODS["clamp"](h, material.edits, 0.5))
-    control = Material("blocks.0", material.edits, material.sae, material.components, "soft-frozen")
+    control = replace(material, control="soft-frozen")
     names = {each.name for each in interventions(control)}
     assert "blocks.0/soft-frozen/clamp@0.5" in names and not names & found.keys()
+    assert "blocks.0/soft-frozen/silence@1" in names
     assert not any("mean-difference" in name or "random" in name for name in names)
 
 
