@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from whisper_steer.eval.systems.soft_frozen import turn_back
+from whisper_steer.eval.soft_frozen import turn_back
 from whisper_steer.sae.model import SAE, normalise
 from whisper_steer.sae.train import adam_tensors, batch_top_k, keep_unit_norm_gradient, load_adam
 

@@ -22,6 +22,7 @@ from whisper_steer.gate.spans import MARGIN, STEP_SECONDS
 from whisper_steer.sae.model import SAE, SAEConfig, normalise
 from whisper_steer.steer.artifact import Artifact, Calibration
 from whisper_steer.steer.methods import METHODS, Edits
+from whisper_steer.steer.silence import Condition, Silence
 from whisper_steer.steer.steering import Steering
 
 
@@ -34,6 +35,14 @@ def random_sae(n_state: int = 32, expansion: int = 4, seed: int = 0) -> SAE:
         sae.b_dec.copy_(torch.randn(n_state, generator=generator) * 0.05)
         sae.threshold.fill_(0.1)
     return sae
+
+
+def a_silence(sae: SAE) -> Silence:
+    """Moves latents 1 and 5 where latent 7 fires, averaged over two seconds."""
+    condition = Condition(
+        sae.latents(torch.tensor([7])), torch.ones(1), torch.tensor(-0.1), torch.tensor(0.1)
+    )
+    return Silence(sae.latents(torch.tensor([1, 5])), torch.tensor([0.4, -0.2]), condition)
 
 
 def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "blocks.1") -> Artifact:
@@ -49,6 +58,7 @@ def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "bl
         clamp_value=torch.tensor([0.5, 0.0, 0.3, 0.0]),
         typical=torch.rand(n, generator=generator),
         mean_difference=torch.randn(n_state, generator=generator),
+        silence=a_silence(sae),
     )
     return Artifact(
         name="by-hand",

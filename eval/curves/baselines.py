@@ -13,13 +13,14 @@ from whisper_steer.steer.methods import METHODS
 from whisper_steer.steer.registry import Fitted, Method, Registry
 from whisper_steer.steer.silence import always, where_nobody_speaks
 
+from ..published import EDITS
 from .bench import Intervention
 from .material import COMPONENTS, Material
 
 DENSE = METHODS["mean-difference"].grid
 RANDOM_SEEDS = (0, 1, 2)
-SILENCE = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-WITH_CONTROLS = ("silence", "silence-everywhere")
+SILENCE = METHODS["silence"].grid
+WITH_CONTROLS = ("silence-everywhere",)
 """what is measured with the SAE of a control as well"""
 
 BASELINES: Registry[Material] = Registry()
@@ -32,7 +33,7 @@ def reconstruction(h: Tensor, material: Material, strength: float) -> Tensor:
 
 
 def _write_back(name: str) -> None:
-    method = METHODS[name]
+    method = EDITS[name]
 
     @BASELINES.register(f"{name}-write-back", method.grid, method.source)
     def written(h: Tensor, material: Material, strength: float) -> Tensor:
@@ -51,30 +52,22 @@ def ablation(h: Tensor, material: Material, strength: float) -> Tensor:
     return edits.latents.delta(-strength * z * (edits.sign < 0), scale)
 
 
-@BASELINES.register(
-    "silence", SILENCE, "this project: latents of silence where latents say that nobody speaks"
-)
-def silence(h: Tensor, material: Material, strength: float) -> Tensor:
-    """The same change as ``silence-everywhere``, on frames without speech alone."""
-    return where_nobody_speaks(h, material.silence, strength)
-
-
 @BASELINES.register("silence-everywhere", SILENCE, "the same without its condition")
 def silence_everywhere(h: Tensor, material: Material, strength: float) -> Tensor:
     """What the latents of silence do to speech where nothing holds them back."""
-    return always(h, material.silence, strength)
+    return always(h, material.edits.silence, strength)
 
 
 @BASELINES.register("conditional-random", SILENCE, "control")
 def conditional_random(h: Tensor, material: Material, strength: float) -> Tensor:
     """A random direction, as long as the change of ``silence``, where its condition holds."""
-    return along_random(where_nobody_speaks(h, material.silence, strength))
+    return along_random(where_nobody_speaks(h, material.edits.silence, strength))
 
 
 @BASELINES.register("conditional-mean-difference", DENSE, "arXiv 2312.06681, where the condition holds")
 def conditional_mean_difference(h: Tensor, material: Material, strength: float) -> Tensor:
     """The mean difference on frames without speech alone."""
-    held = material.silence.condition.holds(h)[..., None]
+    held = material.edits.silence.condition.holds(h)[..., None]
     return held * METHODS["mean-difference"](h, material.edits, strength)
 
 
@@ -125,7 +118,7 @@ def interventions(material: Material) -> list[Intervention]:
     methods that use it alone."""
     place = "/".join(filter(None, [material.point, material.control]))
     found = []
-    for name, method in METHODS.items():
+    for name, method in EDITS.items():
         if not material.control or name != "mean-difference":
             found += [_intervention(place, method, material.edits, material.point, s) for s in method.grid]
     for baseline in BASELINES.values():

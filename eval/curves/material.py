@@ -30,9 +30,9 @@ from whisper_steer.fit.degrade import CONDITIONS, degraded
 from whisper_steer.fit.listening import hard_speech
 from whisper_steer.fit.scoring import latent_scores
 from whisper_steer.fit.selection import EDIT_LATENTS, build_edits, edit_latents
-from whisper_steer.sae.model import SAE, Latents
+from whisper_steer.sae.model import SAE
+from whisper_steer.steer.artifact import edits_of, flat, part
 from whisper_steer.steer.methods import Edits
-from whisper_steer.steer.silence import Condition, Silence
 
 COMPONENTS = 3
 PAIRS = 20_000
@@ -50,27 +50,19 @@ class Material:
     sae: SAE
     components: Tensor
     """(COMPONENTS, n_state) of norm 1, from `principal_components`"""
-    silence: Silence
     control: str = ""
     """of what control the SAE is, "soft-frozen" for instance; "" where it is none"""
 
     def to(self, device: torch.device) -> Material:
         """On a device; the SAE itself moves."""
         edits, components = self.edits.to(device), self.components.to(device)
-        silence = self.silence.to(device)
-        return Material(self.point, edits, self.sae.to(device), components, silence, self.control)
+        return Material(self.point, edits, self.sae.to(device), components, self.control)
 
     def save(self, path: Path) -> None:
         """One safetensors file, whole or not at all. Raises `OSError`."""
         tensors = {f"sae.{name}": value for name, value in self.sae.state_dict().items()}
-        tensors |= {f"latents.{name}": value for name, value in vars(self.edits.latents).items()}
-        tensors |= {f"edits.{k}": v for k, v in vars(self.edits).items() if k != "latents"}
+        tensors |= flat("edits", self.edits)
         tensors["components"] = self.components
-        silence, condition = self.silence, self.silence.condition
-        tensors["silence.change"] = silence.change
-        tensors |= {f"silent.{name}": value for name, value in vars(silence.latents).items()}
-        tensors |= {f"condition.{k}": v for k, v in vars(condition).items() if k != "latents"}
-        tensors |= {f"told.{name}": value for name, value in vars(condition.latents).items()}
         about = {"point": self.point, "control": self.control, "k": str(self.sae.config.k)}
         with moved_into(path.parent) as scratch:
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, scratch / path.name, about)
@@ -82,12 +74,9 @@ class Material:
             with safe_open(path, "pt") as file:
                 about = file.metadata()
             tensors = load_file(path)
-            latents = Latents(**_part(tensors, "latents"))
-            edits = Edits(latents=latents, **_part(tensors, "edits"))
-            sae = SAE.of(_part(tensors, "sae"), int(about["k"]))
-            condition = Condition(Latents(**_part(tensors, "told")), **_part(tensors, "condition"))
-            silence = Silence(Latents(**_part(tensors, "silent")), tensors["silence.change"], condition)
-            return cls(about["point"], edits, sae, tensors["components"], silence, about["control"])
+            sae = SAE.of(part(tensors, "sae."), int(about["k"]))
+            edits = edits_of(tensors)
+            return cls(about["point"], edits, sae, tensors["components"], about["control"])
         except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
             raise ArtifactError(f"{path} holds nothing to edit with ({error}); make it with fit") from error
 
@@ -141,22 +130,16 @@ def fit_material(
 ) -> Material:
     """From activations at ``point``. ``edits``: an artifact's own, in place of latents scored and selected here."""
     activations = heard.fit
-    silence = fit_silence(model, point, sae, heard)
     if edits is None:
         scores = latent_scores(model, point, sae, activations, EFFECT_WINDOWS)
-        edits = build_edits(sae, scores, activations, edit_latents(scores, EDIT_LATENTS))
+        nonspeech, speech = (activations.of(rows) for rows in (~activations.speech, activations.speech))
+        condition = silencing.fit_condition(sae, nonspeech, (speech, heard.degraded))
+        silencing.calibrate(condition, heard.clean, heard.hard)
+        change = silencing.find_change(model, point, sae, nonspeech)
+        silence = silencing.silence_of(sae, change, condition)
+        edits = build_edits(sae, scores, activations, edit_latents(scores, EDIT_LATENTS), silence)
     components = principal_components(activations, edits.mean_difference)
-    return Material(point, edits, sae, components, silence, control)
-
-
-def fit_silence(model: Whisper, point: str, sae: SAE, heard: Heard) -> Silence:
-    """The latents that silence, and the condition under which they do."""
-    nonspeech, speech = (heard.fit.of(rows) for rows in (~heard.fit.speech, heard.fit.speech))
-    condition = silencing.fit_condition(sae, nonspeech, (speech, heard.degraded))
-    silencing.calibrate(condition, heard.clean, heard.hard)
-    change = silencing.find_change(model, point, sae, nonspeech, silencing.Training())
-    chosen = change.nonzero()[:, 0]
-    return Silence(sae.latents(chosen), change[chosen], condition)
+    return Material(point, edits, sae, components, control)
 
 
 @torch.no_grad()
@@ -191,7 +174,3 @@ def principal_components(activations: Activations, difference: Tensor, seed: int
 
 def _of(clips: Sequence[Clip], kind: str) -> list[Clip]:
     return [clip for clip in clips if clip.kind == kind]
-
-
-def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}

@@ -16,14 +16,13 @@ from torch import Tensor
 from whisper.decoding import DecodingOptions, DecodingResult
 
 from whisper_steer.steer.artifact import Artifact
-from whisper_steer.steer.methods import METHODS, Edits
 
 from ..curves.baselines import along_random
 from ..fits import Bank
 from ..probes import lifted
+from ..published import EDITS
 from ..session import Session
 from .base import System, register
-from .soft_frozen import soft_frozen_edits
 
 
 class EncoderEdit(System):
@@ -52,7 +51,7 @@ class EncoderEdit(System):
         if self.given is not None:
             return {"strength": self.given}
         return bank.strength(
-            list(METHODS[self.method].grid), features=lambda s, mel: self.features(bank.session, mel, s)
+            list(EDITS[self.method].grid), features=lambda s, mel: self.features(bank.session, mel, s)
         )
 
     def load(self, session: Session, state: dict[str, Any]) -> None:
@@ -80,7 +79,7 @@ class EncoderEdit(System):
         return artifact.load_sae().reconstruct(h) if self.write_back else h
 
     def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
-        return METHODS[self.method](h, artifact.edits, strength)
+        return EDITS[self.method](h, artifact.edits, strength)
 
 
 @register
@@ -148,28 +147,3 @@ class RandomDirection(EncoderEdit):
 
     def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
         return along_random(super().change(artifact, h, strength))
-
-
-@register
-class SoftFrozen(EncoderEdit):
-    name = "soft-frozen-sae"
-    about = "control: the clamp on an SAE whose directions stay within cosine 0.8 of random ones (arXiv 2602.14111)"
-    edits_of: Edits
-
-    def fit(self, bank: Bank) -> dict[str, Any]:
-        self.edits_of = soft_frozen_edits(bank)
-        packed = {name: value.tolist() for name, value in vars(self.edits_of).items() if name != "latents"}
-        latents = {name: value.tolist() for name, value in vars(self.edits_of.latents).items()}
-        return {**super().fit(bank), "edits": packed, "latents": latents}
-
-    def load(self, session: Session, state: dict[str, Any]) -> None:
-        super().load(session, state)
-        latents = type(session.need_artifact().edits.latents)(**_tensors(state["latents"]))
-        self.edits_of = Edits(latents=latents, **_tensors(state["edits"]))
-
-    def change(self, artifact: Artifact, h: Tensor, strength: float) -> Tensor:
-        return METHODS[self.method](h, self.edits_of, strength)
-
-
-def _tensors(lists: dict[str, Any]) -> dict[str, Tensor]:
-    return {name: torch.tensor(value) for name, value in lists.items()}

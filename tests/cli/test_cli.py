@@ -68,12 +68,12 @@ def test_where_speech_is_is_said_in_words() -> None:
 def test_mode_method_and_promise_are_handed_on(
     tmp_path: Path, tiny_path: Path, wav_files: dict[str, Path], artifacts: dict[str, Path]
 ) -> None:
-    options = ["--mode", "steer", "--method", "scaled-additive", "--max-suppressed-speech", "0.02"]
+    options = ["--mode", "steer", "--method", "mean-difference", "--max-suppressed-speech", "0.02"]
     args = [wav_files["tone"], "--model", tiny_path, *QUICK, "-o", tmp_path, "--steering", artifacts["open"]]
     assert run("transcribe", *args, *options).exit_code == 0
     steering = json.loads((tmp_path / "tone.json").read_text())["steering"]
     found = (steering["mode"], steering["method"], steering["max_suppressed_speech"])
-    assert found == ("steer", "scaled-additive", 0.02)
+    assert found == ("steer", "mean-difference", 0.02)
 
 
 def test_a_model_without_steering_names_the_remedies(

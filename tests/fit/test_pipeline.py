@@ -89,6 +89,7 @@ def test_edits_may_be_kept(tiny_model: Whisper, clips: list[Clip], tmp_path: Pat
     second = fit(tiny_model, clips, tmp_path / "b", name="tiny", plan=replace(PLAN, seed=1), edits=again)
     for name in ("sign", "clamp_value", "typical", "mean_difference"):
         assert torch.equal(getattr(second.edits, name), getattr(first.edits, name))
+    assert torch.equal(second.edits.silence.change, first.edits.silence.change)
     assert second.strengths == first.strengths
     assert second.info["sae"] == first.info["sae"]
     assert not torch.equal(second.gate.weight, first.gate.weight)

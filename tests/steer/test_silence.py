@@ -2,18 +2,14 @@
 
 import pytest
 import torch
-from helpers import random_sae
+from helpers import a_silence, random_sae
 
-from whisper_steer.steer.silence import SMOOTH, Condition, Silence, always, smoothed, where_nobody_speaks
+from whisper_steer.steer.silence import SMOOTH, Silence, always, smoothed, where_nobody_speaks
 
 
 @pytest.fixture
 def silence() -> Silence:
-    """The condition is latent 7's mean activation, less a threshold."""
-    sae = random_sae()
-    told = sae.latents(torch.tensor([7]))
-    condition = Condition(told, torch.ones(1), torch.tensor(-0.1), torch.tensor(0.1))
-    return Silence(sae.latents(torch.tensor([1, 5])), torch.tensor([0.4, -0.2]), condition)
+    return a_silence(random_sae())
 
 
 @pytest.fixture

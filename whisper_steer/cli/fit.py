@@ -18,7 +18,7 @@ from whisper_steer.gate.conformal import choose_threshold
 from whisper_steer.gate.store import load_gate
 from whisper_steer.models.load import load_model
 from whisper_steer.sae.train import Training
-from whisper_steer.steer.artifact import Artifact, check_free
+from whisper_steer.steer.artifact import Artifact, check_free, read_sae
 from whisper_steer.steer.steering import DEFAULT_MAX_SUPPRESSED_SPEECH
 
 DEFAULTS = pipeline.Plan()
@@ -41,6 +41,11 @@ DEFAULTS = pipeline.Plan()
 @click.option("--gate-point", help="Where the gate listens.  [default: behind an eighth of the blocks]")
 @click.option(
     "--edits", type=click.Path(path_type=Path), help="An artifact of MODEL whose SAE and edits are kept."
+)
+@click.option(
+    "--sae",
+    type=click.Path(path_type=Path),
+    help="An SAE trained by lab.saes at --hook-point, in place of training.",
 )
 @click.option(
     "--gate", type=click.Path(path_type=Path), help="A gate trained by lab.gates: it is calibrated only."
@@ -78,6 +83,7 @@ def fit(
     hook_point: str | None,
     gate_point: str | None,
     edits: Path | None,
+    sae: Path | None,
     gate: Path | None,
     scenes: int,
     speech_windows: int,
@@ -96,6 +102,8 @@ def fit(
     """
     if gate is not None and gate_point is not None:
         raise UsageError("--gate knows its own point: leave out --gate-point")
+    if sae is not None and edits is not None:
+        raise UsageError("--edits keeps an artifact's SAE: leave out --sae")
     name = name or Path(model).name.removesuffix(".pt")
     target = out or Path(f"{name}.steering")
     check_free(target)
@@ -122,6 +130,7 @@ def fit(
             gate_point=gate_point,
             edits=None if edits is None else Artifact.load(edits),
             gate=trained,
+            sae=None if sae is None else read_sae(sae),
             plan=plan,
         )
     artifact.info["command"] = shlex.join(

@@ -12,6 +12,7 @@ from whisper.model import Whisper
 
 from whisper_steer.encoders.record import Activations
 from whisper_steer.fit import scoring, selection, strengths
+from whisper_steer.fit.silence import calibrate, describe, find_change, fit_condition, silence_of
 from whisper_steer.sae.model import SAE, SAEConfig
 from whisper_steer.sae.train import Training, measure, train
 from whisper_steer.steer.artifact import Artifact
@@ -36,6 +37,7 @@ def fit_edits(
     point: str,
     fitted: Activations,
     held_out: Activations,
+    hard: Activations,
     full: Callable[[], Activations],
     work: Path,
     *,
@@ -43,16 +45,23 @@ def fit_edits(
     k: int,
     training: Training,
     seed: int,
+    sae: SAE | None = None,
 ) -> Fitted:
     """Train the SAE on ``fitted``, measure it on ``held_out``, choose latents and the strength of every method.
 
-    ``full`` makes the windows of non-speech on which strengths are chosen.
+    ``hard`` is held-out speech that is hard to hear, on which the condition of silence is calibrated as well; ``full``
+    makes the windows of non-speech on which strengths are chosen. ``sae``: one that was trained elsewhere.
     """
-    config = SAEConfig(fitted.hidden.shape[-1], expansion, k)
-    sae = train(fitted, config, training, work / "sae")
+    if sae is None:
+        sae = train(fitted, SAEConfig(fitted.hidden.shape[-1], expansion, k), training, work / "sae")
     scores = scoring.latent_scores(model, point, sae, fitted, n=60, seed=seed)
     indices = selection.edit_latents(scores)
-    edits = selection.build_edits(sae, scores, fitted, indices)
+    nonspeech, speech = (fitted.of(rows) for rows in (~fitted.speech, fitted.speech))
+    condition = fit_condition(sae, nonspeech, (speech,), seed)
+    calibrate(condition, held_out.of(held_out.speech), hard)
+    change = find_change(model, point, sae, nonspeech, seed=seed)
+    silence = silence_of(sae, change, condition)
+    edits = selection.build_edits(sae, scores, fitted, indices, silence)
     chosen, shares = strengths.choose(model, point, edits, full())
     info = {
         "sae": {
@@ -62,6 +71,7 @@ def fit_edits(
         },
         "selected_by": "effect on the decoder",
         "latents": selection.describe(scores, indices, edits),
+        "silence": describe(model, point, sae, change, nonspeech, speech),
         "text_share_by_strength": shares,
     }
     return Fitted(edits, chosen, sae, selection.gate_latents(scores), info)
@@ -70,7 +80,7 @@ def fit_edits(
 def edits_of(artifact: Artifact) -> Fitted:
     """Those of an artifact, so that its gate alone is fitted again. Raises `ArtifactError` where it carries no SAE."""
     sae = artifact.load_sae()
-    keys = ("sae", "selected_by", "latents", "text_share_by_strength", "edits_fitted_by")
+    keys = ("sae", "selected_by", "latents", "silence", "text_share_by_strength", "edits_fitted_by")
     info = {key: artifact.info[key] for key in keys if key in artifact.info}
     info.setdefault("edits_fitted_by", artifact.info.get("command"))
     return Fitted(artifact.edits, artifact.strengths, sae, artifact.edits.sign.new_zeros(0).long(), info)

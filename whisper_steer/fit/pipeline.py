@@ -24,6 +24,7 @@ from whisper_steer.fit.fit_gate import fit_gates
 from whisper_steer.fit.scenes import scenes
 from whisper_steer.gate.conformal import smallest_promise
 from whisper_steer.gate.kinds import Gate
+from whisper_steer.sae.model import SAE
 from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact
 
@@ -76,6 +77,7 @@ def fit(
     gate_point: str | None = None,
     edits: Artifact | None = None,
     gate: Gate | None = None,
+    sae: SAE | None = None,
     plan: Plan | None = None,
 ) -> Artifact:
     """Fit SAE, edits and gate for a model.
@@ -84,19 +86,23 @@ def fit(
     recordings (`whisper_steer.data.splits.halves`): on one half the gate's kind is chosen, on the other the gate is
     calibrated, so that the promise is that of a gate fixed beforehand; ``test`` is never read. Where no gate can be
     chosen, all of ``choose`` calibrates a `SAFE_GATE`. ``edits``: an artifact of the same model whose SAE and edits are
-    kept. ``gate``: one trained before at ``gate_point``, to be calibrated only. ``work`` keeps activations and
-    checkpoints; a second call with the same arguments goes on where the first was killed, and one with others keeps its
-    own beside. Raises `FitError`, `AudioError`, `OSError`.
+    kept. ``sae``: one of activations at ``hook_point``, in place of training. ``gate``: one trained before at
+    ``gate_point``, to be calibrated only. ``work`` keeps activations and checkpoints; a second call with the same
+    arguments goes on where the first was killed, and one with others keeps its own beside. Raises `FitError`,
+    `AudioError`, `OSError`.
     """
     plan = plan or Plan()
     encoder = model.encoder
     fingerprint = encoder_fingerprint(encoder)
     if edits is not None:
         edits.check(fingerprint)
-    if gate is not None and len(gate.mean) != (n_state := encoder.ln_post.normalized_shape[0]):
+    n_state = encoder.ln_post.normalized_shape[0]
+    if gate is not None and len(gate.mean) != n_state:
         raise FitError(
             f"the gate reads activations of width {len(gate.mean)}, this encoder has {n_state}: name its own"
         )
+    if sae is not None and sae.config.n_state != n_state:
+        raise FitError(f"the SAE reads activations of width {sae.config.n_state}, this encoder has {n_state}")
     point = edits.hook_point if edits is not None else hook_point or DEFAULT_HOOK_POINT
     listening_point = gate_point or default_gate_point(len(encoder.blocks))
     data = split_up(clips)
@@ -113,19 +119,21 @@ def fit(
         fitted = edits_of(edits)
     else:
         counts = (plan.speech_windows, plan.nonspeech_windows)
-        other = select(choosing or calibrating, "nonspeech", "choose")
+        spoken, other = (select(choosing or calibrating, kind, "choose") for kind in ("speech", "nonspeech"))
         n = min(plan.strength_windows, len(other))
         fitted = fit_edits(
             model,
             point,
             run(point, "fit", sum(counts), windows.plan, *sources, *counts, plan.seed),
             run(point, "held-out", len(calibrating), windows.singles, calibrating),
+            run(point, "hard", 2 * plan.hard, windows.hard, spoken, other, 2 * plan.hard, plan.seed + 3),
             lambda: run(point, "full", n, windows.filled, other, n, plan.seed + 2),
             work,
             expansion=plan.expansion,
             k=plan.k,
             training=plan.training,
             seed=plan.seed,
+            sae=sae,
         )
 
     if gate is not None:

@@ -13,6 +13,7 @@ from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.scoring import LatentScores
 from whisper_steer.sae.model import SAE
 from whisper_steer.steer.methods import Edits
+from whisper_steer.steer.silence import Silence
 
 GATE_LATENTS = 128
 EDIT_LATENTS = 64
@@ -29,8 +30,10 @@ def edit_latents(scores: LatentScores, n: int = EDIT_LATENTS) -> Tensor:
     return scores.effect.topk(min(n, len(scores.effect))).indices.sort().values
 
 
-def build_edits(sae: SAE, scores: LatentScores, activations: Activations, indices: Tensor) -> Edits:
-    """What the five methods act with. A latent speaks for silence where activating it raises the decoder's log odds
+def build_edits(
+    sae: SAE, scores: LatentScores, activations: Activations, indices: Tensor, silence: Silence
+) -> Edits:
+    """What the methods act with. A latent speaks for silence where activating it raises the decoder's log odds
     of an empty result."""
     for_silence = scores.gradient[indices] > 0
     zero = torch.zeros(len(indices))
@@ -40,6 +43,7 @@ def build_edits(sae: SAE, scores: LatentScores, activations: Activations, indice
         clamp_value=torch.where(for_silence, scores.high[indices], zero),
         typical=scores.typical[indices],
         mean_difference=mean_difference(activations),
+        silence=silence,
     )
 
 

@@ -18,16 +18,19 @@ from tqdm import tqdm
 from whisper.model import Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from whisper_steer.data.labels import FRAMES
+from whisper_steer.data.labels import FRAMES, NONSPEECH
 from whisper_steer.encoders.prefix import run_from
 from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.scoring import auroc
+from whisper_steer.fit.strengths import texts
 from whisper_steer.sae.model import SAE
-from whisper_steer.steer.silence import Condition
+from whisper_steer.steer.silence import Condition, Silence
 
 CHANGED, TOLD = 64, 512
 """latents that are moved, and that the condition reads"""
 FRAMES_OF_A_KIND = 20_000
+TOLD_BY = 24
+"""windows of a kind on which effects are told"""
 SURE, UNSURE = -0.05, -1.8
 """log probabilities: of no speech, at least; of any one token as the first text, at most"""
 
@@ -54,7 +57,8 @@ def fit_condition(
     heard = nonspeech.content[:, None] > np.arange(FRAMES)
     parts = [_sample(nonspeech, heard, 2 * FRAMES_OF_A_KIND, rng)]
     for each in speech:
-        parts.append(_sample(each, each.content[:, None] > np.arange(FRAMES), FRAMES_OF_A_KIND, rng))
+        spoken = (each.content[:, None] > np.arange(FRAMES)) & (each.labels != NONSPEECH)
+        parts.append(_sample(each, spoken, FRAMES_OF_A_KIND, rng))
     for each in (nonspeech, *speech):
         padding = each.content[:, None] + 10 < np.arange(FRAMES)
         parts.append(_sample(each, padding, FRAMES_OF_A_KIND // 8, rng))
@@ -86,8 +90,19 @@ def calibrate(condition: Condition, clean: Activations, hard: Activations) -> No
     condition.threshold = torch.stack(levels).amax()
 
 
+def silence_of(sae: SAE, change: Tensor, condition: Condition) -> Silence:
+    """The latents of a change (n_latents,) that is 0 for most, under a condition."""
+    chosen = change.nonzero()[:, 0]
+    return Silence(sae.latents(chosen), change[chosen], condition)
+
+
 def find_change(
-    model: Whisper, point: str, sae: SAE, nonspeech: Activations, training: Training, seed: int = 0
+    model: Whisper,
+    point: str,
+    sae: SAE,
+    nonspeech: Activations,
+    training: Training = Training(),
+    seed: int = 0,
 ) -> Tensor:
     """(n_latents,) how far to move each latent in the frames of non-speech; all but `CHANGED` are 0.
 
@@ -162,6 +177,24 @@ def effects(
             (slope,) = torch.autograd.grad(score(features, rows).sum(), partial)
             total += slope * change / (steps * n)
     return total
+
+
+def describe(
+    model: Whisper, point: str, sae: SAE, change: Tensor, nonspeech: Activations, speech: Activations
+) -> list[dict[str, float]]:
+    """The latents of a change for the card, those that silence most first: how far each is moved, and its part in what
+    the change does to silence on `TOLD_BY` windows of non-speech and to the log probability of what stock writes on as
+    many of speech, were it made on every frame."""
+    silent, spoken = (each.of(np.arange(min(TOLD_BY, len(each.speech)))) for each in (nonspeech, speech))
+    hidden = torch.stack([spoken.frames(i) for i in range(len(spoken.speech))])
+    said = [text for part in hidden.split(8) for text in texts(model, point, part)]
+    gains = effects(model, point, sae, change, silent, silent_score(model))
+    losses = effects(model, point, sae, change, spoken, spoken_score(model, said))
+    rows = []
+    for i in change.nonzero()[:, 0].tolist():
+        figures = {"change": change[i], "effect_nonspeech": gains[i], "effect_speech": losses[i]}
+        rows.append({"latent": i, **{name: round(float(value), 5) for name, value in figures.items()}})
+    return sorted(rows, key=lambda row: -row["effect_nonspeech"])
 
 
 def spoken_score(model: Whisper, texts: Sequence[str]) -> Callable[[Tensor, np.ndarray], Tensor]:

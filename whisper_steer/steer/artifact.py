@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from whisper_steer.files.replace import check_target, replacing
 from whisper_steer.gate.kinds import KINDS, Gate, Linear
 from whisper_steer.sae.model import SAE, Latents
 from whisper_steer.steer.methods import Edits
+from whisper_steer.steer.silence import Condition, Silence
 from whisper_steer.steer.validation import check_card, check_tensors
 
-SCHEMA = 3
+SCHEMA = 4
 TENSORS, SAE_TENSORS = "steering.safetensors", "sae.safetensors"
 NAMES, NAMED_LATENTS = "names.json", "names.safetensors"
 """names of latents, see `whisper_steer.explain.names`; saving an artifact anew leaves none"""
@@ -197,8 +198,7 @@ def _written(card: dict[str, Any]) -> Collection[str]:
 
 def _tensors(artifact: Artifact) -> dict[str, Tensor]:
     edits, gate = artifact.edits, artifact.gate
-    tensors = {f"edits.latents.{name}": value for name, value in vars(edits.latents).items()}
-    tensors |= {f"edits.{name}": value for name, value in vars(edits).items() if name != "latents"}
+    tensors = flat("edits", edits)
     tensors |= {f"gate.{name}": value for name, value in vars(gate).items() if isinstance(value, Tensor)}
     if isinstance(gate, Linear) and gate.latents is not None:
         tensors |= {f"gate.latents.{name}": value for name, value in vars(gate.latents).items()}
@@ -210,14 +210,33 @@ def _tensors(artifact: Artifact) -> dict[str, Tensor]:
 
 
 def _parts_of(tensors: dict[str, Tensor], kind: str) -> tuple[Edits, Gate]:
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {
-            k[len(prefix) :]: v
-            for k, v in tensors.items()
-            if k.startswith(prefix) and "." not in k[len(prefix) :]
-        }
-
-    gate: dict[str, Any] = part("gate.")
-    if latents := part("gate.latents."):
+    gate: dict[str, Any] = part(tensors, "gate.")
+    if latents := part(tensors, "gate.latents."):
         gate["latents"] = Latents(**latents)
-    return Edits(latents=Latents(**part("edits.latents.")), **part("edits.")), KINDS[kind](**gate)
+    return edits_of(tensors), KINDS[kind](**gate)
+
+
+def edits_of(tensors: Mapping[str, Tensor]) -> Edits:
+    """What `flat` made of edits. Raises `TypeError` where some are missing."""
+    told = Latents(**part(tensors, "edits.silence.condition.latents."))
+    condition = Condition(told, **part(tensors, "edits.silence.condition."))
+    moved = Latents(**part(tensors, "edits.silence.latents."))
+    silence = Silence(moved, condition=condition, **part(tensors, "edits.silence."))
+    return Edits(Latents(**part(tensors, "edits.latents.")), silence=silence, **part(tensors, "edits."))
+
+
+def flat(name: str, parts: Edits | Silence | Condition | Latents) -> dict[str, Tensor]:
+    """The tensors of nested parts under dotted names."""
+    found: dict[str, Tensor] = {}
+    for key, value in vars(parts).items():
+        found |= {f"{name}.{key}": value} if isinstance(value, Tensor) else flat(f"{name}.{key}", value)
+    return found
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those right under a dotted name."""
+    return {
+        k[len(prefix) :]: v
+        for k, v in tensors.items()
+        if k.startswith(prefix) and "." not in k[len(prefix) :]
+    }

@@ -29,7 +29,7 @@ from whisper_steer.steer.methods import METHODS
 Mode = Literal["skip", "steer", "off"]
 
 DEFAULT_MODE: Mode = "skip"
-DEFAULT_METHOD = "clamp"
+DEFAULT_METHOD = "silence"
 DEFAULT_MAX_SUPPRESSED_SPEECH = 0.003
 """or the smallest that the calibration can promise, where that is more"""
 

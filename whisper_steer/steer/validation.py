@@ -58,6 +58,14 @@ def check_tensors(edits: Edits, gate: Gate, curve: Tensor, nonspeech: Tensor) ->
     for name in ("sign", "clamp_value", "typical"):
         _check(f"edits.{name}", getattr(edits, name), n)
     _check("edits.mean_difference", edits.mean_difference, n_state)
+    silence, condition = edits.silence, edits.silence.condition
+    moved, told = silence.change.numel(), condition.weight.numel()
+    _check("edits.silence.change", silence.change, moved)
+    _check_latents("edits.silence.latents", silence.latents, n_state, moved)
+    _check("edits.silence.condition.weight", condition.weight, told)
+    _check_latents("edits.silence.condition.latents", condition.latents, n_state, told)
+    for name in ("bias", "threshold"):
+        _check(f"edits.silence.condition.{name}", getattr(condition, name))
     _check("gate.mean", gate.mean, n_state)
     if isinstance(gate, Linear):
         _check("gate.bias", gate.bias)

@@ -16,7 +16,7 @@ from whisper_steer.errors import ArtifactError
 from whisper_steer.eval.curves.baselines import BASELINES, interventions
 from whisper_steer.eval.curves.bench import pick
 from whisper_steer.eval.curves.material import Material, clip_activations, fit_material, hear
-from whisper_steer.eval.systems.soft_frozen import COSINE, turn_back
+from whisper_steer.eval.soft_frozen import COSINE, turn_back
 from whisper_steer.sae.model import SAEConfig
 from whisper_steer.sae.train import Training, train
 from whisper_steer.steer.methods import METHODS
