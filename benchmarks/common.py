@@ -19,11 +19,13 @@ from whisper_steer.data.pack import load_pack
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import WhisperSteerError
 from whisper_steer.fit.selection import EDIT_LATENTS, GATE_LATENTS
+from whisper_steer.fit.silence import CHANGED, TOLD
 from whisper_steer.gate.kinds import Conv, Gate, Linear
 from whisper_steer.sae.model import Latents
 from whisper_steer.steer.artifact import Artifact, Calibration
 from whisper_steer.steer.find import find
 from whisper_steer.steer.methods import METHODS, Edits
+from whisper_steer.steer.silence import Condition, Silence
 from whisper_steer.steer.steering import Steering
 
 RATE = 16000
@@ -99,11 +101,13 @@ def stand_in(
     calibration = Calibration(
         torch.tensor([[threshold, 0.0], [threshold + abs(threshold), 1.0]]), 400, torch.tensor([threshold])
     )
+    told = Condition(latents(TOLD), random(TOLD), torch.zeros(()), torch.zeros(()))
+    silence = Silence(latents(CHANGED), random(CHANGED), told)
     return Artifact(
         name="stand-in",
         fingerprint=encoder_fingerprint(encoder),
         hook_point=hook_point,
-        edits=Edits(latents(EDIT_LATENTS), ones, 0 * ones, ones, random(n_state)),
+        edits=Edits(latents(EDIT_LATENTS), ones, 0 * ones, ones, random(n_state), silence),
         gate_point=gate_point or hook_point,
         gate=kinds[gate](),
         calibration=calibration,

@@ -44,7 +44,16 @@ def main() -> None:
     options = parser.parse_args()
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     print(f"{machine()}; {options.device} {options.dtype}, batch {options.batch}")
-    titles = ("encoder", "up to the gate", "conv gate", "dense gate", "sae gate", "clamp", "mean difference")
+    titles = (
+        "encoder",
+        "up to the gate",
+        "conv gate",
+        "dense gate",
+        "sae gate",
+        "silence",
+        "clamp",
+        "mean difference",
+    )
     print(f"\n{'model':24}" + "".join(f"{title:>18}" for title in titles))
     for name in options.models:
         encoder = load(name).to(device, dtype).eval()
@@ -63,7 +72,7 @@ def main() -> None:
         gates = [stand_in(encoder, point, gate=kind).gate.to(device) for kind in ("conv", "dense", "sae")]
         edits = [
             Steering(stand_in(encoder, point), mode="steer", method=method)
-            for method in ("clamp", "mean-difference")
+            for method in ("silence", "clamp", "mean-difference")
         ]
         parts: list[Callable[[], object]] = [
             partial(prefix, mel),

@@ -70,8 +70,8 @@ class EncoderEdit(System):
     def features(self, session: Session, mel: Tensor, strength: float) -> Tensor:
         artifact = session.need_artifact()
         hidden = session.hidden(mel, artifact.hook_point)
-        h = hidden.float()
-        edited = self.base_of(artifact, h) + self.change(artifact, h, strength)
+        h = hidden.float()[None]
+        (edited,) = self.base_of(artifact, h) + self.change(artifact, h, strength)
         return session.resume(edited.to(hidden.dtype), artifact.hook_point)
 
     def base_of(self, artifact: Artifact, h: Tensor) -> Tensor:
@@ -132,6 +132,13 @@ class MeanDifference(EncoderEdit):
     name = "mean-difference"
     about = "activations + a (mean of silent non-speech - mean of speech), every window"
     method = "mean-difference"
+
+
+@register
+class SilenceAlways(EncoderEdit):
+    name = "silence-ungated"
+    about = "latents of silence moved where latents say that nobody speaks, every window"
+    method = "silence"
 
 
 @register
