@@ -46,7 +46,8 @@ METHODS: Registry[Edits] = Registry()
 @METHODS.register("silence", (0.25, 0.5, 0.75, 1.0, 1.5, 2.0), "this project")
 def silence(h: Tensor, edits: Edits, strength: float) -> Tensor:
     """z' = z + a d on frames where latents say that nobody speaks, see `whisper_steer.steer.silence`."""
-    from whisper_steer.steer.silence import where_nobody_speaks  # imports torch, which listing the methods needs not
+    # Imported here because it imports torch, which listing the methods needs not.
+    from whisper_steer.steer.silence import where_nobody_speaks
 
     return where_nobody_speaks(h, edits.silence, strength)
 
