@@ -15,10 +15,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common import machine
+from benchmarks.common import machine, steering_for
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.load import load
-from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import ArtifactError
 from whisper_steer.eval.curves.bench import pick
 from whisper_steer.eval.metrics import has_text, word_counts
@@ -26,8 +25,6 @@ from whisper_steer.eval.report import table
 from whisper_steer.fit.listening import hard_speech
 from whisper_steer.models.load import load_model
 from whisper_steer.runtimes.openai import transcribe
-from whisper_steer.steer.artifact import Artifact
-from whisper_steer.steer.find import find
 from whisper_steer.steer.methods import METHODS
 from whisper_steer.steer.steering import Steering
 
@@ -40,11 +37,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(0)
     model = load_model(args.model, "cpu")
-    folder = find(encoder_fingerprint(model.encoder))
-    if folder is None:
+    skip = steering_for(model.encoder)
+    if skip is None:
         raise ArtifactError(f"no steering ships for {args.model}")
-    artifact = Artifact.load(folder)
-    skip = Steering(artifact)
+    artifact = skip.artifact
     prefix = skip.prefix(model.encoder)
     clips = pick(load(f"manifest:{args.manifest}"), "test", args.n)
     speech, nonspeech = ([clip for clip in clips if clip.kind == kind] for kind in ("speech", "nonspeech"))

@@ -45,6 +45,26 @@ def a_silence(sae: SAE) -> Silence:
     return Silence(sae.latents(torch.tensor([1, 5])), torch.tensor([0.4, -0.2]), condition)
 
 
+def three_latents() -> Edits:
+    """Edits whose numbers are known."""
+    sae = random_sae()
+    return Edits(
+        latents=sae.latents(torch.tensor([2, 30, 77])),
+        sign=torch.tensor([1.0, -1.0, -1.0]),
+        clamp_value=torch.tensor([0.6, 0.0, 0.0]),
+        typical=torch.tensor([0.2, 0.3, 0.4]),
+        mean_difference=torch.arange(32.0),
+        silence=a_silence(sae),
+    )
+
+
+def latents_changed(edits: Edits, h: torch.Tensor, delta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The latents before and what a change of the activations made of them, solved for by least squares."""
+    z, scale = edits.latents.encode(h)
+    solved = torch.linalg.lstsq(edits.latents.directions.T, (delta / scale).reshape(-1, 32).T).solution.T
+    return z.reshape(-1, 3), solved
+
+
 def make_artifact(encoder: nn.Module, *, threshold: float, hook_point: str = "blocks.1") -> Artifact:
     """An artifact whose gate's threshold is known. Its weights are random."""
     n_state = encoder.ln_post.weight.shape[0]  # type: ignore[union-attr, index]

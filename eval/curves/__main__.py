@@ -62,7 +62,7 @@ def fit(
     from whisper_steer.steer.find import find
 
     from .bench import pick
-    from .material import fit_material, hear
+    from .material import clip_activations, fit_edits, hear, material_of
 
     if (sae_file is None) != (point is None):
         raise UsageError("--sae and --point go together")
@@ -77,12 +77,20 @@ def fit(
         sae, edits = read_sae(sae_file), None
     control = None if soft_frozen is None else read_sae(soft_frozen)
     clips = load(data)
-    heard = hear(loaded, point, pick(clips, "fit", limit), pick(clips, "choose", limit))
-    fit_material(loaded, sae, heard, point, edits).save(out)
-    click.echo(f"{out}: {point}, {len(heard.fit.speech)} clips")
+    fitted_on = pick(clips, "fit", limit)
+    if edits is not None and control is None:
+        activations = clip_activations(loaded, point, fitted_on)
+    else:
+        heard = hear(loaded, point, fitted_on, pick(clips, "choose", limit))
+        activations = heard.fit
+    if edits is None:
+        edits = fit_edits(loaded, sae, heard, point)
+    material_of(sae, activations, point, edits).save(out)
+    click.echo(f"{out}: {point}, {len(fitted_on)} clips")
     if control is not None:
         beside = out.with_name(f"{out.name}-soft-frozen")
-        fit_material(loaded, control, heard, point, control="soft-frozen").save(beside)
+        its = fit_edits(loaded, control, heard, point)
+        material_of(control, activations, point, its, "soft-frozen").save(beside)
         click.echo(f"{beside}: the control")
 
 

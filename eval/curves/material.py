@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,13 @@ from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.encoders.record import Activations
 from whisper_steer.errors import ArtifactError
 from whisper_steer.files.output import moved_into
-from whisper_steer.fit import silence as silencing
 from whisper_steer.fit.degrade import CONDITIONS, degraded
 from whisper_steer.fit.listening import hard_speech
 from whisper_steer.fit.scoring import latent_scores
 from whisper_steer.fit.selection import EDIT_LATENTS, build_edits, edit_latents
+from whisper_steer.fit.silence import fit_silence
 from whisper_steer.sae.model import SAE
-from whisper_steer.steer.artifact import edits_of, flat, part
+from whisper_steer.steer.artifact import edits_from, flat, part
 from whisper_steer.steer.methods import Edits
 
 COMPONENTS = 3
@@ -75,7 +76,7 @@ class Material:
                 about = file.metadata()
             tensors = load_file(path)
             sae = SAE.of(part(tensors, "sae."), int(about["k"]))
-            edits = edits_of(tensors)
+            edits = edits_from(tensors)
             return cls(about["point"], edits, sae, tensors["components"], about["control"])
         except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
             raise ArtifactError(f"{path} holds nothing to edit with ({error}); make it with fit") from error
@@ -111,33 +112,28 @@ def degraded_speech(speech: Sequence[Clip], nonspeech: Sequence[Clip], seed: int
     for clip in speech:
         condition = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
         noise = nonspeech[int(rng.integers(len(nonspeech)))]
-        seed_of_clip = int(rng.integers(2**31))
-
-        def make(
-            clip: Clip = clip, condition: str = condition, noise: Clip = noise, seed: int = seed_of_clip
-        ) -> Audio:
-            samples = clip.samples()
-            labels = np.where(spoken_frames(samples), SPEECH, NONSPEECH)
-            found = degraded(samples, labels, condition, noise, np.random.default_rng(seed))
-            return np.asarray(found, np.float32)
-
-        made.append(clip.derived(condition, make))
+        made.append(
+            clip.derived(condition, partial(_degraded, clip, condition, noise, int(rng.integers(2**31))))
+        )
     return made
 
 
-def fit_material(
-    model: Whisper, sae: SAE, heard: Heard, point: str, edits: Edits | None = None, control: str = ""
-) -> Material:
-    """From activations at ``point``. ``edits``: an artifact's own, in place of latents scored and selected here."""
-    activations = heard.fit
-    if edits is None:
-        scores = latent_scores(model, point, sae, activations, EFFECT_WINDOWS)
-        nonspeech, speech = (activations.of(rows) for rows in (~activations.speech, activations.speech))
-        condition = silencing.fit_condition(sae, nonspeech, (speech, heard.degraded))
-        silencing.calibrate(condition, heard.clean, heard.hard)
-        change = silencing.find_change(model, point, sae, nonspeech)
-        silence = silencing.silence_of(sae, change, condition)
-        edits = build_edits(sae, scores, activations, edit_latents(scores, EDIT_LATENTS), silence)
+def _degraded(clip: Clip, condition: str, noise: Clip, seed: int) -> Audio:
+    samples = clip.samples()
+    labels = np.where(spoken_frames(samples), SPEECH, NONSPEECH)
+    found = degraded(samples, labels, condition, noise, np.random.default_rng(seed))
+    return np.asarray(found, np.float32)
+
+
+def fit_edits(model: Whisper, sae: SAE, heard: Heard, point: str) -> Edits:
+    """Latents scored and selected as `whisper-steer fit` does."""
+    scores = latent_scores(model, point, sae, heard.fit, EFFECT_WINDOWS)
+    silence, _ = fit_silence(model, point, sae, heard.fit, heard.clean, heard.hard, heard.degraded)
+    return build_edits(sae, scores, heard.fit, edit_latents(scores, EDIT_LATENTS), silence)
+
+
+def material_of(sae: SAE, activations: Activations, point: str, edits: Edits, control: str = "") -> Material:
+    """With dense directions from activations at ``point``."""
     components = principal_components(activations, edits.mean_difference)
     return Material(point, edits, sae, components, control)
 
@@ -161,11 +157,10 @@ def principal_components(activations: Activations, difference: Tensor, seed: int
     """The first COMPONENTS principal components, (n, n_state), of differences between frames of non-speech and of
     speech paired at random, about 0 (arXiv 2310.01405), each turned to the side of the mean ``difference``."""
     rng, parts = np.random.default_rng(seed), []
-    heard = np.arange(FRAMES) < activations.content[:, None]
     for windows in (~activations.speech, activations.speech):
-        rows = np.argwhere(windows[:, None] & heard)
+        rows = np.argwhere(windows[:, None] & activations.heard)
         rows = rows[rng.integers(len(rows), size=PAIRS)]
-        parts.append(torch.from_numpy(activations.hidden[rows[:, 0], rows[:, 1]]).float())
+        parts.append(activations.gather(rows))
     pairs = parts[0] - parts[1]
     _, vectors = torch.linalg.eigh(pairs.T @ pairs)
     found = vectors.flip(1)[:, :COMPONENTS].T.contiguous()

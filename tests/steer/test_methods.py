@@ -2,24 +2,15 @@
 
 import pytest
 import torch
-from helpers import a_silence, random_sae
+from helpers import latents_changed, three_latents
 
 from whisper_steer.errors import UsageError
 from whisper_steer.steer.methods import METHODS, Edits
 
-INDICES = torch.tensor([2, 30, 77])
-
 
 @pytest.fixture
 def edits() -> Edits:
-    return Edits(
-        latents=random_sae().latents(INDICES),
-        sign=torch.tensor([1.0, -1.0, -1.0]),
-        clamp_value=torch.tensor([0.6, 0.0, 0.0]),
-        typical=torch.tensor([0.2, 0.3, 0.4]),
-        mean_difference=torch.arange(32.0),
-        silence=a_silence(random_sae()),
-    )
+    return three_latents()
 
 
 @pytest.fixture
@@ -28,11 +19,7 @@ def h() -> torch.Tensor:
 
 
 def changed(method: str, edits: Edits, h: torch.Tensor, strength: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The latents before and the change that the method made, solved for by least squares."""
-    delta = METHODS[method](h, edits, strength)
-    z, scale = edits.latents.encode(h)
-    solved = torch.linalg.lstsq(edits.latents.directions.T, (delta / scale).reshape(-1, 32).T).solution.T
-    return z.reshape(-1, 3), solved
+    return latents_changed(edits, h, METHODS[method](h, edits, strength))
 
 
 def test_clamp_sets_the_latents_to_their_values(edits: Edits, h: torch.Tensor) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -47,6 +48,15 @@ class Activations:
         """(1500, n_state) float32 of one window."""
         return torch.from_numpy(np.array(self.hidden[index])).float()
 
+    @property
+    def heard(self) -> npt.NDArray[np.bool_]:
+        """(n, 1500): the frames of audio, not those of the padding behind it."""
+        return np.asarray(np.arange(FRAMES) < self.content[:, None])
+
+    def gather(self, index: np.ndarray) -> Tensor:
+        """(m, n_state) float32 of frames (m, 2) of (window, frame)."""
+        return torch.from_numpy(self.hidden[index[:, 0], index[:, 1]]).float()
+
     def of(self, rows: np.ndarray) -> Activations:
         """Some of the windows, by a bool array (n,) or indices."""
         index = np.arange(len(self.speech))[rows]
@@ -64,8 +74,7 @@ class Activations:
 
     def frame_index(self, rng: np.random.Generator, padding_share: float = 0.05) -> np.ndarray:
         """(m, 2) of (window, frame): all frames of audio, and a few of the padding behind it."""
-        position = np.arange(FRAMES)[None]
-        keep = position < self.content[:, None]
+        keep = self.heard
         keep |= (~keep) & (rng.random(keep.shape) < padding_share)
         return np.argwhere(keep)
 

@@ -20,7 +20,7 @@ from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.explain.names import Names
 from whisper_steer.explain.vote import likeliest
-from whisper_steer.gate.hearing import OVERLAP, STEP_SAMPLES, window_starts
+from whisper_steer.gate.hearing import STEP_SAMPLES, kept_of, window_starts
 from whisper_steer.gate.kinds import FRAMES_PER_STEP, Gate
 from whisper_steer.gate.spans import STEP_SECONDS
 
@@ -118,12 +118,10 @@ def trace(prefix: Prefix, gate: Gate | None, names: Names, audio: np.ndarray | T
         ].float()
         with torch.no_grad():
             z, scale = names_here.encode(hidden)
-        place = start // STEP_SAMPLES
-        skipped = 0 if start == 0 else OVERLAP // 2 // STEP_SAMPLES
-        kept, there = slice(skipped, steps - place), slice(place + skipped, min(steps, place + 750))
+        kept, there = kept_of(start, steps)
         activity[there] = by_step(z)[kept].half().cpu()
         if gate is not None and added is not None:
-            slope = gradient(gate, hidden, max(0, min(steps - place, 750)))
+            slope = gradient(gate, hidden, max(0, kept.stop))
             push = z * scale * (slope @ names_here.directions.T)
             added[there] = (by_step(push) * FRAMES_PER_STEP)[kept].half().cpu()
     return Trace(names, activity, added)

@@ -12,7 +12,7 @@ from whisper.model import Whisper
 
 from whisper_steer.encoders.record import Activations
 from whisper_steer.fit import scoring, selection, strengths
-from whisper_steer.fit.silence import calibrate, describe, find_change, fit_condition, silence_of
+from whisper_steer.fit.silence import describe, fit_silence
 from whisper_steer.sae.model import SAE, SAEConfig
 from whisper_steer.sae.train import Training, measure, train
 from whisper_steer.steer.artifact import Artifact
@@ -56,11 +56,8 @@ def fit_edits(
         sae = train(fitted, SAEConfig(fitted.hidden.shape[-1], expansion, k), training, work / "sae")
     scores = scoring.latent_scores(model, point, sae, fitted, n=60, seed=seed)
     indices = selection.edit_latents(scores)
-    nonspeech, speech = (fitted.of(rows) for rows in (~fitted.speech, fitted.speech))
-    condition = fit_condition(sae, nonspeech, (speech,), seed)
-    calibrate(condition, held_out.of(held_out.speech), hard)
-    change = find_change(model, point, sae, nonspeech, seed=seed)
-    silence = silence_of(sae, change, condition)
+    spoken = held_out.of(held_out.speech)
+    silence, change = fit_silence(model, point, sae, fitted, spoken, hard, seed=seed)
     edits = selection.build_edits(sae, scores, fitted, indices, silence)
     chosen, shares = strengths.choose(model, point, edits, full())
     info = {
@@ -71,7 +68,7 @@ def fit_edits(
         },
         "selected_by": "effect on the decoder",
         "latents": selection.describe(scores, indices, edits),
-        "silence": describe(model, point, sae, change, nonspeech, speech),
+        "silence": describe(model, point, sae, change, fitted),
         "text_share_by_strength": shares,
     }
     return Fitted(edits, chosen, sae, selection.gate_latents(scores), info)

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 from tqdm import tqdm
 from whisper.model import Whisper
-from whisper.tokenizer import get_tokenizer
+from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from whisper_steer.data.labels import NONSPEECH, SPEECH
 from whisper_steer.encoders.prefix import run_from
@@ -73,12 +73,12 @@ def _detection(sae: SAE, activations: Activations, seed: int) -> dict[str, Tenso
     sample = torch.empty(2 * FRAMES_PER_WINDOW * len(chosen_windows), sae.config.n_latents)
     is_speech = torch.empty(len(sample), dtype=torch.bool)
     tops = torch.empty(len(chosen_windows), sae.config.n_latents)
-    n = 0
+    n, heard = 0, activations.heard
     for row, i in enumerate(tqdm(chosen_windows, desc="scoring latents", unit="window")):
         labels, encoded = activations.labels[i], sae.encode(activations.frames(int(i)))
         tops[row] = encoded.reshape(-1, 10, encoded.shape[-1]).mean(dim=1).amax(dim=0)
         for label in (SPEECH, NONSPEECH):
-            content = np.flatnonzero((labels == label) & (np.arange(len(labels)) < activations.content[i]))
+            content = np.flatnonzero((labels == label) & heard[i])
             chosen = rng.permutation(content)[:FRAMES_PER_WINDOW]
             sample[n : n + len(chosen)] = encoded[chosen]
             is_speech[n : n + len(chosen)] = label == SPEECH
@@ -127,10 +127,15 @@ def silence_gradient(model: Whisper, point: str, hidden: Tensor) -> Tensor:
 
 def silence_log_odds(model: Whisper, features: Tensor) -> Tensor:
     """Log odds (batch,) that the decoder, asked for text without timestamps, ends at once."""
-    tokenizer = get_tokenizer(
-        model.is_multilingual, num_languages=model.num_languages, language="en", task="transcribe"
-    )
+    tokenizer = english(model)
     prompt = torch.tensor([tokenizer.sot_sequence_including_notimestamps], device=features.device)
     logits = model.decoder(prompt.expand(len(features), -1), features)[:, -1].float()
     text = torch.logsumexp(logits[:, : tokenizer.eot], dim=-1)
     return logits[:, tokenizer.eot] - text
+
+
+def english(model: Whisper) -> Tokenizer:
+    """The tokenizer for transcribing English."""
+    return get_tokenizer(
+        model.is_multilingual, num_languages=model.num_languages, language="en", task="transcribe"
+    )

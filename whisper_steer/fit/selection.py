@@ -51,13 +51,11 @@ def mean_difference(activations: Activations) -> Tensor:
     """Mean of the non-speech windows' frames minus mean of the speech frames: (n_state,)."""
     means = {}
     for label, windows in ((NONSPEECH, ~activations.speech), (SPEECH, activations.speech)):
+        frames = (activations.labels == label) & activations.heard
         total, count = torch.zeros(activations.hidden.shape[-1]), 0
         for i in np.flatnonzero(windows):
-            keep = (activations.labels[i] == label) & (
-                np.arange(activations.labels.shape[1]) < activations.content[i]
-            )
-            total += activations.frames(int(i))[keep].sum(dim=0)
-            count += int(keep.sum())
+            total += activations.frames(int(i))[frames[i]].sum(dim=0)
+            count += int(frames[i].sum())
         means[label] = total / max(1, count)
     return means[NONSPEECH] - means[SPEECH]
 

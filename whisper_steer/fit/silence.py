@@ -16,12 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from tqdm import tqdm
 from whisper.model import Whisper
-from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from whisper_steer.data.labels import FRAMES, NONSPEECH
 from whisper_steer.encoders.prefix import run_from
 from whisper_steer.encoders.record import Activations
-from whisper_steer.fit.scoring import auroc
+from whisper_steer.fit.scoring import auroc, english
 from whisper_steer.fit.strengths import texts
 from whisper_steer.sae.model import SAE
 from whisper_steer.steer.silence import Condition, Silence
@@ -54,11 +53,9 @@ def fit_condition(
     Reads the latents that tell them best frame by frame. The threshold is 0 until it is calibrated.
     """
     rng = np.random.default_rng(seed)
-    heard = nonspeech.content[:, None] > np.arange(FRAMES)
-    parts = [_sample(nonspeech, heard, 2 * FRAMES_OF_A_KIND, rng)]
+    parts = [_sample(nonspeech, nonspeech.heard, 2 * FRAMES_OF_A_KIND, rng)]
     for each in speech:
-        spoken = (each.content[:, None] > np.arange(FRAMES)) & (each.labels != NONSPEECH)
-        parts.append(_sample(each, spoken, FRAMES_OF_A_KIND, rng))
+        parts.append(_sample(each, each.heard & (each.labels != NONSPEECH), FRAMES_OF_A_KIND, rng))
     for each in (nonspeech, *speech):
         padding = each.content[:, None] + 10 < np.arange(FRAMES)
         parts.append(_sample(each, padding, FRAMES_OF_A_KIND // 8, rng))
@@ -90,10 +87,27 @@ def calibrate(condition: Condition, clean: Activations, hard: Activations) -> No
     condition.threshold = torch.stack(levels).amax()
 
 
-def silence_of(sae: SAE, change: Tensor, condition: Condition) -> Silence:
-    """The latents of a change (n_latents,) that is 0 for most, under a condition."""
+def fit_silence(
+    model: Whisper,
+    point: str,
+    sae: SAE,
+    fitted: Activations,
+    clean: Activations,
+    hard: Activations,
+    degraded: Activations | None = None,
+    seed: int = 0,
+) -> tuple[Silence, Tensor]:
+    """The latents that silence the decoder, under a condition; and their change among all latents (n_latents,).
+
+    ``fitted``: windows of both kinds; ``degraded``: more speech to fit the condition on; ``clean`` and ``hard``: speech
+    to calibrate it on.
+    """
+    nonspeech, speech = (fitted.of(rows) for rows in (~fitted.speech, fitted.speech))
+    condition = fit_condition(sae, nonspeech, (speech,) if degraded is None else (speech, degraded), seed)
+    calibrate(condition, clean, hard)
+    change = find_change(model, point, sae, nonspeech, seed=seed)
     chosen = change.nonzero()[:, 0]
-    return Silence(sae.latents(chosen), change[chosen], condition)
+    return Silence(sae.latents(chosen), change[chosen], condition), change
 
 
 def find_change(
@@ -118,9 +132,7 @@ def find_change(
         rate = training.learning_rate * min(1.0, 2 * (1 - step / training.steps))
         optimizer.param_groups[0]["lr"] = rate
         rows = rng.choice(len(nonspeech.speech), min(training.batch, len(nonspeech.speech)), replace=False)
-        h, mask = _windows(nonspeech, rows)
-        _, scale = sae.normalise(h)
-        features = run_from(model.encoder, point, h + mask * scale * ((change * kept) @ sae.W_dec))
+        features = _moving(model, point, sae, nonspeech, rows)(change * kept)
         loss = not_silent(model, features).mean()
         (change.grad,) = torch.autograd.grad(loss, change)  # of nothing else: the model is the user's
         optimizer.step()
@@ -136,7 +148,7 @@ def find_change(
 
 def not_silent(model: Whisper, features: Tensor) -> Tensor:
     """What `find_change` makes small: (batch,) from the encoder's output (batch, 1500, n_state)."""
-    tokenizer = _tokenizer(model)
+    tokenizer = english(model)
     sot = list(tokenizer.sot_sequence)
     lost = features.new_zeros(len(features))
     for last in (tokenizer.no_timestamps, tokenizer.timestamp_begin):
@@ -168,23 +180,22 @@ def effects(
     """
     total, n = torch.zeros_like(change), len(activations.speech)
     for rows in np.split(np.arange(n), range(batch, n, batch)):
-        h, mask = _windows(activations, rows)
-        _, scale = sae.normalise(h)
+        features = _moving(model, point, sae, activations, rows)
         for step in range(steps):
             partial = ((step + 0.5) / steps * change).requires_grad_()
-            features = run_from(model.encoder, point, h + mask * scale * (partial @ sae.W_dec))
-            (slope,) = torch.autograd.grad(score(features, rows).sum(), partial)
+            (slope,) = torch.autograd.grad(score(features(partial), rows).sum(), partial)
             total += slope * change / (steps * n)
     return total
 
 
 def describe(
-    model: Whisper, point: str, sae: SAE, change: Tensor, nonspeech: Activations, speech: Activations
+    model: Whisper, point: str, sae: SAE, change: Tensor, activations: Activations
 ) -> list[dict[str, float]]:
     """The latents of a change for the card, those that silence most first: how far each is moved, and its part in what
     the change does to silence on `TOLD_BY` windows of non-speech and to the log probability of what stock writes on as
     many of speech, were it made on every frame."""
-    silent, spoken = (each.of(np.arange(min(TOLD_BY, len(each.speech)))) for each in (nonspeech, speech))
+    kinds = (~activations.speech, activations.speech)
+    silent, spoken = (activations.of(np.flatnonzero(windows)[:TOLD_BY]) for windows in kinds)
     hidden = torch.stack([spoken.frames(i) for i in range(len(spoken.speech))])
     said = [text for part in hidden.split(8) for text in texts(model, point, part)]
     gains = effects(model, point, sae, change, silent, silent_score(model))
@@ -198,7 +209,7 @@ def describe(
 
 def spoken_score(model: Whisper, texts: Sequence[str]) -> Callable[[Tensor, np.ndarray], Tensor]:
     """A score for `effects`: the mean log probability of a transcript's tokens."""
-    tokenizer = _tokenizer(model)
+    tokenizer = english(model)
 
     def score(features: Tensor, rows: np.ndarray) -> Tensor:
         found = []
@@ -218,21 +229,18 @@ def silent_score(model: Whisper) -> Callable[[Tensor, np.ndarray], Tensor]:
     return lambda features, rows: -not_silent(model, features)
 
 
-def _windows(activations: Activations, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Activations (n, 1500, n_state) and 1 on their frames of audio (n, 1500, 1)."""
+def _moving(
+    model: Whisper, point: str, sae: SAE, activations: Activations, rows: np.ndarray
+) -> Callable[[Tensor], Tensor]:
+    """The encoder's output (n, 1500, n_state) of some windows as a function of a change (n_latents,) of their frames of
+    audio."""
     h = torch.stack([activations.frames(int(row)) for row in rows])
-    mask = torch.from_numpy(activations.content[rows, None] > np.arange(FRAMES)).float()
-    return h, mask[..., None]
+    _, scale = sae.normalise(h)
+    heard = torch.from_numpy(activations.heard[rows])[..., None].float()
+    return lambda change: run_from(model.encoder, point, h + heard * scale * (change @ sae.W_dec))
 
 
 def _sample(activations: Activations, keep: np.ndarray, n: int, rng: np.random.Generator) -> Tensor:
     """At most n of the frames (windows, 1500) to keep: (n, n_state)."""
     index = np.argwhere(keep)
-    index = index[rng.permutation(len(index))[:n]]
-    return torch.from_numpy(activations.hidden[index[:, 0], index[:, 1]]).float()
-
-
-def _tokenizer(model: Whisper) -> Tokenizer:
-    return get_tokenizer(
-        model.is_multilingual, num_languages=model.num_languages, language="en", task="transcribe"
-    )
+    return activations.gather(index[rng.permutation(len(index))[:n]])

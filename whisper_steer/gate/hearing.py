@@ -124,10 +124,8 @@ def _stitched(
         chosen = starts[i : i + size]
         mels = torch.stack([window(start) for start in chosen])
         for start, found in zip(chosen, _judged(prefix, gate, mels), strict=True):
-            place = start // STEP_SAMPLES
-            skipped = 0 if start == 0 else OVERLAP // 2 // STEP_SAMPLES
-            part = found[skipped : steps - place]
-            evidence[place + skipped : place + skipped + len(part)] = part
+            kept, there = kept_of(start, steps)
+            evidence[there] = found[kept]
     return Hearing(evidence, threshold, n / SAMPLE_RATE)
 
 
@@ -135,6 +133,17 @@ def window_starts(n: int) -> list[int]:
     """Where the windows of n samples begin, in samples; the last one ends with the recording."""
     last = -(-max(0, n - N_SAMPLES) // STEP_SAMPLES) * STEP_SAMPLES
     return [*range(0, last, N_SAMPLES - OVERLAP), last]
+
+
+def kept_of(start: int, steps: int) -> tuple[slice, slice]:
+    """Of the window that begins at a sample: which of its steps count, and where they lie among all.
+
+    In the overlap with the window before, the first half of it is that one's.
+    """
+    place = start // STEP_SAMPLES
+    skipped = 0 if start == 0 else OVERLAP // 2 // STEP_SAMPLES
+    end = min(steps - place, N_SAMPLES // STEP_SAMPLES)
+    return slice(skipped, end), slice(place + skipped, place + end)
 
 
 def _judged(prefix: Prefix, gate: Gate, mels: Tensor) -> Iterator[Evidence]:

@@ -171,8 +171,7 @@ def _schedule(step: int, steps: int) -> float:
 
 def _gather(activations: Activations, index: np.ndarray) -> Tensor:
     order = np.argsort(index[:, 0], kind="stable")
-    rows = index[order]
-    return torch.from_numpy(activations.hidden[rows[:, 0], rows[:, 1]]).float()
+    return activations.gather(index[order])
 
 
 def _save(folder: Path, sae: SAE, optimizer: torch.optim.Adam, idle: Tensor, step: int) -> None:

@@ -213,10 +213,10 @@ def _parts_of(tensors: dict[str, Tensor], kind: str) -> tuple[Edits, Gate]:
     gate: dict[str, Any] = part(tensors, "gate.")
     if latents := part(tensors, "gate.latents."):
         gate["latents"] = Latents(**latents)
-    return edits_of(tensors), KINDS[kind](**gate)
+    return edits_from(tensors), KINDS[kind](**gate)
 
 
-def edits_of(tensors: Mapping[str, Tensor]) -> Edits:
+def edits_from(tensors: Mapping[str, Tensor]) -> Edits:
     """What `flat` made of edits. Raises `TypeError` where some are missing."""
     told = Latents(**part(tensors, "edits.silence.condition.latents."))
     condition = Condition(told, **part(tensors, "edits.silence.condition."))

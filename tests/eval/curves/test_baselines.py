@@ -15,7 +15,7 @@ from whisper_steer.data.load import load
 from whisper_steer.errors import ArtifactError
 from whisper_steer.eval.curves.baselines import BASELINES, interventions
 from whisper_steer.eval.curves.bench import pick
-from whisper_steer.eval.curves.material import Material, clip_activations, fit_material, hear
+from whisper_steer.eval.curves.material import Material, clip_activations, fit_edits, hear, material_of
 from whisper_steer.eval.soft_frozen import COSINE, turn_back
 from whisper_steer.sae.model import SAEConfig
 from whisper_steer.sae.train import Training, train
@@ -28,7 +28,8 @@ def material(tiny_model: Whisper, tmp_path_factory: pytest.TempPathFactory) -> M
     heard = hear(tiny_model, "blocks.0", clips, clips)
     assert heard.fit.speech.sum() == 3 and (heard.fit.content == 50).all()
     assert len(heard.degraded.speech) == len(heard.clean.speech) == 3 and len(heard.hard.speech) >= 3
-    return fit_material(tiny_model, random_sae(), heard, "blocks.0")
+    sae = random_sae()
+    return material_of(sae, heard.fit, "blocks.0", fit_edits(tiny_model, sae, heard, "blocks.0"))
 
 
 @pytest.fixture
