@@ -16,6 +16,8 @@ from whisper.model import Whisper
 
 import whisper_steer
 from whisper_steer.audio.load import SAMPLE_RATE, load_audio
+from whisper_steer.runtimes.openai import prepare
+from whisper_steer.steer.steering import Steering
 
 ASSETS = Path(whisper_steer.__file__).parent / "assets"
 START, END = 60.5, 134.0
@@ -65,6 +67,20 @@ def test_every_runtime_writes_what_is_said_and_nothing_else(
     (clock,) = [s for s in card["stretches"] if START < s["start"] < END and s["end"] - s["start"] > 30]
     within = [(max(a, clock["start"] - START), min(b, clock["end"] - START)) for a, b in spans]
     assert sum(max(0.0, b - a) for a, b in within) < 5
+
+
+def test_mode_steer_writes_no_segment_without_text(
+    tiny_en: Whisper, excerpt: np.ndarray, said: list[str]
+) -> None:
+    """Where the edit makes the decoder sure that nothing is said, stock keeps an empty segment: a blank subtitle."""
+    ships = prepare(tiny_en, "auto")
+    assert ships is not None
+    steering = Steering(ships.artifact, mode="steer", strength=2.0)
+    options: dict[str, Any] = {"fp16": False, "temperature": 0.0}
+    found = whisper_steer.transcribe(tiny_en, excerpt, steering=steering, **options)
+    assert words(" ".join(segment["text"] for segment in found["segments"])) == said
+    assert all(segment["text"].strip() for segment in found["segments"])
+    assert [segment["id"] for segment in found["segments"]] == list(range(len(found["segments"])))
 
 
 def test_a_recording_of_speech_throughout_is_stocks(tiny_en: Whisper, spoken: np.ndarray) -> None:

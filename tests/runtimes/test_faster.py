@@ -24,6 +24,7 @@ from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.models.load import load_model
 from whisper_steer.runtimes.ct2 import to_tensor
 from whisper_steer.runtimes.faster import BatchedInferencePipeline, Segment, WhisperModel
+from whisper_steer.runtimes.faster_results import with_text
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.steering import Steering
 
@@ -230,6 +231,13 @@ def test_mode_steer_leaves_speech_as_it_is(
     inside = [s.tokens for s in found if s.start < first[1] - 0.01 or s.start >= last[0] - 0.01]
     assert inside == expected != []
     assert len(found) > len(list(skipped.transcribe(audio, **DECODING)[0]))
+
+
+def test_segments_that_say_nothing_are_left_out_and_the_rest_counted_anew(stock: Any) -> None:
+    """Else a window that the edit silences is a blank subtitle."""
+    segments = list(stock.transcribe(tone_of(35), **DECODING)[0])
+    blank = [replace(segments[0], text=" "), segments[0], replace(segments[0], text=""), segments[-1]]
+    assert list(with_text(blank)) == [replace(segments[0], id=1), replace(segments[-1], id=2)]
 
 
 @pytest.mark.parametrize("batched", [False, True])

@@ -69,7 +69,7 @@ def fit_edits(
         "selected_by": "effect on the decoder",
         "latents": selection.describe(scores, indices, edits),
         "silence": describe(model, point, sae, change, fitted),
-        "text_share_by_strength": shares,
+        "left_by_strength": shares,
     }
     return Fitted(edits, chosen, sae, selection.gate_latents(scores), info)
 
@@ -77,7 +77,7 @@ def fit_edits(
 def edits_of(artifact: Artifact) -> Fitted:
     """Those of an artifact, so that its gate alone is fitted again. Raises `ArtifactError` where it carries no SAE."""
     sae = artifact.load_sae()
-    keys = ("sae", "selected_by", "latents", "silence", "text_share_by_strength", "edits_fitted_by")
+    keys = ("sae", "selected_by", "latents", "silence", "left_by_strength", "edits_fitted_by")
     info = {key: artifact.info[key] for key in keys if key in artifact.info}
     info.setdefault("edits_fitted_by", artifact.info.get("command"))
     return Fitted(artifact.edits, artifact.strengths, sae, artifact.edits.sign.new_zeros(0).long(), info)

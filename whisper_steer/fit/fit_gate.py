@@ -32,7 +32,7 @@ def fit_gates(
     """A gate of each kind by its name; "sae" only with ``latents``. ``conv_steps`` are the fewest of the last one's
     training. Raises `FitError` where a class of steps is missing.
     """
-    hidden, labels = _sample(activations, seed)
+    hidden, labels = sample(activations, seed)
     if len(set(labels.tolist())) < 2:
         raise FitError("the gate needs speech and non-speech; no speech was found in the speech clips")
     mean = hidden.mean(dim=0)
@@ -54,7 +54,7 @@ def regression(features: Tensor, labels: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(weight), torch.tensor(float(model.intercept_[0] - weight @ mean))
 
 
-def _sample(activations: Activations, seed: int) -> tuple[Tensor, np.ndarray]:
+def sample(activations: Activations, seed: int) -> tuple[Tensor, np.ndarray]:
     """Activations and labels of steps, as many of speech as of non-speech, equally many from each window."""
     rng = np.random.default_rng(seed)
     labels = conv_gate.step_labels(activations.labels)

@@ -37,6 +37,7 @@ from whisper_steer.runtimes.faster_results import (
     TranscriptionInfo,
     described,
     until_clips_end,
+    with_text,
 )
 from whisper_steer.steer.steering import Mode, Steering, steering_for
 
@@ -166,6 +167,7 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
             kwargs.setdefault("suppress_blank", False)
             windows = [{"start": a, "end": b} for a, b in clips]
             segments, info = stock(samples, clip_timestamps=windows, vad_filter=False, **language.options)
+            segments = with_text(segments)
         else:
             joined, windows, chunks = results.joined(samples, clips, longest)
             segments, info = stock(joined, clip_timestamps=windows, vad_filter=False, **language.options)

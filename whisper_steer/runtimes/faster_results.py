@@ -43,6 +43,12 @@ def until_clips_end(segments: Iterable[StockSegment], clips: results.Clips) -> I
         )
 
 
+def with_text(segments: Iterable[StockSegment]) -> Iterator[StockSegment]:
+    """Segments that say something, counted anew: an edited window that ends at once leaves one that does not."""
+    written = (segment for segment in segments if segment.text.strip())
+    return (replace(segment, id=i) for i, segment in enumerate(written, start=1))
+
+
 def described(
     segments: Iterable[StockSegment],
     info: StockInfo,

@@ -124,9 +124,11 @@ def _decode(
     editing = steering.editing(model.encoder) if steering.mode == "steer" else nullcontext()
     with editing:
         found = dict(stock_loop(model, samples, **{**options, "clip_timestamps": results.flat(clips)}))
+    # An edited window that ends at once and surely is kept by stock as a segment without text.
+    written = [s for s in found["segments"] if steering.mode == "skip" or s["text"].strip()]
     found["segments"] = [
-        results.until(segment, results.end_of_clip(segment["seek"] / FRAMES_PER_SECOND, clips))
-        for segment in found["segments"]
+        {**results.until(s, results.end_of_clip(s["seek"] / FRAMES_PER_SECOND, clips)), "id": i}
+        for i, s in enumerate(written)
     ]
     return found
 
