@@ -39,6 +39,9 @@ COMMANDS = {
         "whisper_steer.eval.cli:benchmark",
         "Measure false speech and lost speech against other systems.",
     ),
+    "sae": ("whisper_steer.cli.lab:sae", "Train sparse autoencoders, and convert them."),
+    "lab": ("whisper_steer.cli.lab:lab", "Test features: what the papers did to believe in theirs."),
+    "features": ("whisper_steer.pages.command:features", "Pages to look at the latents of an SAE."),
 }
 """name -> (where the click command is, its line in --help)"""
 
@@ -70,21 +73,27 @@ class OneLineErrors(click.Group):
 
 
 class LazyGroup(OneLineErrors):
-    """A group that knows its commands by `COMMANDS` and imports the one that runs."""
+    """A group that knows its commands by name, where each is and its line in --help, and imports the one that runs."""
+
+    def __init__(
+        self, *args: Any, commands_by_name: dict[str, tuple[str, str]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands_by_name = COMMANDS if commands_by_name is None else commands_by_name
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.commands_by_name)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.commands_by_name:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        module, _, attribute = self.commands_by_name[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in self.commands_by_name.items()])
 
 
 def fail(ctx: click.Context, message: str, code: int) -> NoReturn:

@@ -1,0 +1,1 @@
+"""Pages to look at latents in a browser: self-contained HTML."""
