@@ -4,6 +4,7 @@
     fit tiny.en --sae SAE.safetensors --point blocks.2 ...        # another SAE, its latents selected as `fit` does
     measure tiny.en material/* --data manifest:FILE --out run     # on the choose split; the same command resumes
     report run
+    latents tiny.en --data manifest:FILE                          # each latent of the shipped edit, moved alone
 
 The run's folder holds ``rows.jsonl`` (a line for each clip, intervention and mode), ``curves.json``, ``curves.md`` and
 pictures of the curves.
@@ -140,6 +141,53 @@ def measure(
         raise UsageError(f"no intervention is called {' or '.join(only)}; leave --only out to see all names")
     bench.measure(chosen, out, modes or get_args(Mode))
     _report(out)
+
+
+@curves.command()
+@click.argument("model")
+@DATA
+@click.option("--limit", type=click.IntRange(1), default=24, show_default=True, help="Clips of each kind.")
+def latents(model: str, data: str, limit: int) -> None:
+    """What each latent of the shipped `silence` edit does by itself, on the choose split."""
+    from whisper_steer.data.load import load
+    from whisper_steer.encoders.fingerprint import encoder_fingerprint
+    from whisper_steer.eval.report import table
+    from whisper_steer.models.load import load_model
+    from whisper_steer.steer.artifact import Artifact
+    from whisper_steer.steer.find import find
+
+    from .bench import pick
+    from .latents import measure as measure_latents
+
+    loaded = load_model(model, "cpu")
+    if (found := find(encoder_fingerprint(loaded.encoder))) is None:
+        raise ArtifactError(f"no steering ships for {model}: fit it first, whisper-steer fit {model}")
+    measured = measure_latents(loaded, Artifact.load(found), pick(load(data), "choose", limit))
+    rows = [
+        [str(latent), *(f"{value:+.3f}" for value in parts)]
+        for latent, *parts in zip(
+            measured.latents, *(t[:, side].tolist() for t in measured.parts() for side in (0, 1)), strict=True
+        )
+    ]
+    columns = [
+        f"{name}, {kind}"
+        for name in ("by the card", "alone", "left out")
+        for kind in ("non-speech", "speech")
+    ]
+    click.echo(table(["latent", *columns], rows))
+    click.echo(
+        "\nrank correlation with the card: "
+        + ", ".join(f"{k} {v:.2f}" for k, v in measured.agreement().items())
+    )
+    click.echo(
+        f"the whole change: {measured.whole[0]:+.3f} on non-speech, {measured.whole[1]:+.3f} on speech\n"
+    )
+    greedy = [
+        [name, str(n), str(latent), f"{gain / measured.whole[0]:.0%}", f"{price:+.3f}"]
+        for name, steps in measured.greedy.items()
+        for n, (latent, gain, price) in enumerate(steps, start=1)
+    ]
+    click.echo(table(["greedily", "latents", "the last", "of the whole's silence", "speech"], greedy))
 
 
 @curves.command()

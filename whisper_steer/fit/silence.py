@@ -132,7 +132,7 @@ def find_change(
         rate = training.learning_rate * min(1.0, 2 * (1 - step / training.steps))
         optimizer.param_groups[0]["lr"] = rate
         rows = rng.choice(len(nonspeech.speech), min(training.batch, len(nonspeech.speech)), replace=False)
-        features = _moving(model, point, sae, nonspeech, rows)(change * kept)
+        features = moving(model, point, sae, nonspeech, rows)(change * kept)
         loss = not_silent(model, features).mean()
         (change.grad,) = torch.autograd.grad(loss, change)  # of nothing else: the model is the user's
         optimizer.step()
@@ -180,7 +180,7 @@ def effects(
     """
     total, n = torch.zeros_like(change), len(activations.speech)
     for rows in np.split(np.arange(n), range(batch, n, batch)):
-        features = _moving(model, point, sae, activations, rows)
+        features = moving(model, point, sae, activations, rows)
         for step in range(steps):
             partial = ((step + 0.5) / steps * change).requires_grad_()
             (slope,) = torch.autograd.grad(score(features(partial), rows).sum(), partial)
@@ -229,7 +229,7 @@ def silent_score(model: Whisper) -> Callable[[Tensor, np.ndarray], Tensor]:
     return lambda features, rows: -not_silent(model, features)
 
 
-def _moving(
+def moving(
     model: Whisper, point: str, sae: SAE, activations: Activations, rows: np.ndarray
 ) -> Callable[[Tensor], Tensor]:
     """The encoder's output (n, 1500, n_state) of some windows as a function of a change (n_latents,) of their frames of
