@@ -124,18 +124,16 @@ def measure(
     from whisper_steer.data.load import load
     from whisper_steer.models.load import load_model
 
-    from .baselines import interventions
+    from .baselines import interventions, together
     from .bench import Bench, pick
     from .material import Material
 
     loaded = load_model(model, device)
     found = [Material.load(path).to(loaded.device) for path in materials]
     bench = Bench(loaded, pick(load(data), split, limit), half)
+    offered = [each for material in found for each in interventions(material)] + together(found)
     chosen = [
-        each
-        for material in found
-        for each in interventions(material)
-        if not only or any(fnmatchcase(each.name, pattern) for pattern in only)
+        each for each in offered if not only or any(fnmatchcase(each.name, pattern) for pattern in only)
     ]
     if not chosen:
         raise UsageError(f"no intervention is called {' or '.join(only)}; leave --only out to see all names")

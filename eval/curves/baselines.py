@@ -127,6 +127,24 @@ def interventions(material: Material) -> list[Intervention]:
     return found
 
 
+def together(materials: list[Material]) -> list[Intervention]:
+    """``silence`` at every hook point of several materials at once, as arXiv 2606.07473 steers two blocks; each asks
+    its condition of what the edits before it left. None where there is only one point."""
+    chosen = {material.point: material for material in materials if not material.control}
+    if len(chosen) < 2:
+        return []
+    found = []
+    for strength in SILENCE:
+        edits = [
+            edit
+            for material in chosen.values()
+            for edit in _intervention("", METHODS["silence"], material.edits, material.point, strength).edits
+        ]
+        group = f"{'+'.join(chosen)}/silence"
+        found.append(Intervention(f"{group}@{strength:g}", edits, strength, group))
+    return found
+
+
 def _intervention(
     place: str, method: Method[Fitted], fitted: Fitted, point: str, strength: float
 ) -> Intervention:

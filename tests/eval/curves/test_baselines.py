@@ -13,13 +13,14 @@ from whisper.model import Whisper
 
 from whisper_steer.data.load import load
 from whisper_steer.errors import ArtifactError
-from whisper_steer.eval.curves.baselines import BASELINES, interventions
+from whisper_steer.eval.curves.baselines import BASELINES, interventions, together
 from whisper_steer.eval.curves.bench import pick
 from whisper_steer.eval.curves.material import Material, clip_activations, fit_edits, hear, material_of
 from whisper_steer.eval.soft_frozen import COSINE, turn_back
 from whisper_steer.sae.model import SAEConfig
 from whisper_steer.sae.train import Training, train
 from whisper_steer.steer.methods import METHODS
+from whisper_steer.steer.silence import Silence
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,24 @@ def test_every_method_is_measured_at_every_strength(material: Material, h: torch
     assert "blocks.0/soft-frozen/clamp@0.5" in names and not names & found.keys()
     assert "blocks.0/soft-frozen/silence@1" in names
     assert not any("mean-difference" in name or "random" in name for name in names)
+
+
+def test_several_points_are_edited_each_by_its_own_latents(material: Material, h: torch.Tensor) -> None:
+    other = replace(material, point="blocks.1", edits=replace(material.edits, silence=always_on(material)))
+    found = {
+        each.name: each for each in together([material, other, replace(material, control="soft-frozen")])
+    }
+    both = found["blocks.0+blocks.1/silence@0.5"]
+    assert [point for point, _ in both.edits] == ["blocks.0", "blocks.1"]
+    for (_, edit), edits in zip(both.edits, (material.edits, other.edits), strict=True):
+        assert torch.equal(edit(h), h + METHODS["silence"](h, edits, 0.5))
+    assert not torch.equal(both.edits[1][1](h), h)
+    assert together([material]) == []
+
+
+def always_on(material: Material) -> Silence:
+    silence = material.edits.silence
+    return replace(silence, condition=replace(silence.condition, threshold=torch.tensor(-1e9)))
 
 
 def test_a_control_starts_as_the_sae_and_stays_near(tiny_model: Whisper, tmp_path: Path) -> None:
