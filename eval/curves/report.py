@@ -40,7 +40,7 @@ def _best(points: Sequence[Point]) -> list[str]:
         cells = []
         for figure, price in columns:
             best = best_at(found, figure, price)
-            cells.append(f"{_percent(best.removed[figure])} @{best.strength:g}" if best else "none")
+            cells.append(f"{percent(best.removed[figure])} @{best.strength:g}" if best else "none")
         rows.append([name, *cells])
     return [
         "Share of stock's false speech removed, at the strength (@) that removes most at that price:",
@@ -53,13 +53,14 @@ def _all(points: Sequence[Point]) -> str:
     heads = [*FALSE_SPEECH, "WER", "added WER", "speech left empty"]
     rows = []
     for point in points:
-        cells = [_percent(point.figures[figure]) for figure in FALSE_SPEECH]
-        cells += [_percent(point.figures["wer"]), _percent(point.changes["wer"], sign="+", digits=2)]
-        cells.append(_percent(point.figures["empty"]))
+        cells = [percent(point.figures[figure]) for figure in FALSE_SPEECH]
+        cells += [percent(point.figures["wer"]), percent(point.changes["wer"], sign="+", digits=2)]
+        cells.append(percent(point.figures["empty"]))
         rows.append([point.group, f"{point.strength:g}", *cells])
     return table(["method", "strength", *heads], rows)
 
 
-def _percent(estimate: Estimate, sign: str = "", digits: int = 1) -> str:
+def percent(estimate: Estimate, sign: str = "", digits: int = 1) -> str:
+    """A share of 1 in per cent, with its interval."""
     value, low, high = (f"{100 * x:{sign}.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
     return f"{value} ({low} to {high})"

@@ -26,6 +26,7 @@ KNOWN = {
     "model",
     "sae",
     "latents",
+    "silence",
     "command",
 }
 
@@ -104,7 +105,8 @@ def report(artifact: Artifact) -> list[str]:
             f"  {row['speech_lost']:>6.2%}  {row['nonspeech_stopped']:>10.1%}"
         )
     lines.append(f"  no promise below {1 / (n + 1):.2%} can rest on {n} utterances")
-    lines += ["", *_latents(card.get("latents", []))]
+    lines += ["", *_latents("selected", card.get("latents", []))]
+    lines += ["", *_latents("moved by silence", card.get("silence", []))]
     for key in sorted(card.keys() - KNOWN):
         lines += ["", *_tree(key, card[key], 0)]
     return lines
@@ -123,10 +125,10 @@ def _gate(artifact: Artifact) -> str:
     )
 
 
-def _latents(rows: list[dict[str, Any]]) -> list[str]:
+def _latents(kind: str, rows: list[dict[str, Any]]) -> list[str]:
     if not rows:
-        return ["latents: none recorded"]
-    lines = [f"latents: {len(rows)} selected, the first {min(len(rows), SHOWN_LATENTS)}"]
+        return [f"latents {kind}: none recorded"]
+    lines = [f"latents {kind}: {len(rows)}, the first {min(len(rows), SHOWN_LATENTS)}"]
     widths = {name: max(len(name), 9) for name in rows[0]}
     lines.append("  " + "  ".join(name.rjust(width) for name, width in widths.items()))
     for row in rows[:SHOWN_LATENTS]:

@@ -38,4 +38,5 @@ DATA = click.option(
 OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the table, its JSON and its plot."
 )
+DEVICE = click.option("--device", help="Device of PyTorch.  [default: cuda where there is one, else cpu]")
 """options that they share"""
