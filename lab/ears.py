@@ -71,9 +71,17 @@ class SparseConv(Conv):
 @click.option(
     "--scenes", default=400, show_default=True, help="To learn from; as many clips of a kind to compare on."
 )
+@click.option("--seeds", default=3, show_default=True, help="Trainings of each gate.")
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="Folder for activations.")
 def main(
-    model: str, manifest: Path, sae_file: Path, soft_frozen: Path | None, point: str, scenes: int, work: Path
+    model: str,
+    manifest: Path,
+    sae_file: Path,
+    soft_frozen: Path | None,
+    point: str,
+    scenes: int,
+    seeds: int,
+    work: Path,
 ) -> None:
     encoder, clips = load_model(model, "cpu").encoder, load(f"manifest:{manifest}")
     n_mels = encoder.conv1.in_channels
@@ -85,24 +93,30 @@ def main(
     saes = {"SAE": read_sae(sae_file)}
     if soft_frozen is not None:
         saes["Soft-Frozen"] = read_sae(soft_frozen)
-    gates = learn(heard, saes)
+    trained = [learn(heard, saes, seed) for seed in range(seeds)]
+    gates = {f"{name}/{seed}": gate for seed, found in enumerate(trained) for name, gate in found.items()}
     prefix = Prefix(encoder, point, fast=True)
     found = listening.hear(prefix, gates, to_hear(clips, scenes), "to compare")
     rows = []
     mel = window_mel(clips[0].samples(), n_mels)[None]
     hidden = prefix(mel).float()
-    for name, gate in gates.items():
-        shares = listening.compare(found[name])
+    for name, gate in trained[0].items():
+        shares = [listening.compare(found[f"{name}/{seed}"]) for seed in range(seeds)]
         cost = milliseconds(partial(gate.evidence, hidden))
-        rows.append([name, *(f"{100 * shares[key]:.2f}" for key in SHARES), f"{cost:.1f}"])
+        rows.append([name, *(spread([100 * each[key] for each in shares]) for key in SHARES), f"{cost:.1f}"])
     block = milliseconds(partial(prefix, mel))
     click.echo(f"{model}, {machine()}; up to {point} {block:.0f} ms of processor time a half minute\n")
     click.echo(table(["reads", *SHARES.values(), "ms"], rows))
 
 
-def learn(heard: Activations, saes: dict[str, SAE]) -> dict[str, Gate]:
+def spread(values: list[float]) -> str:
+    """The mean over seeds, and the least and the most."""
+    return f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def learn(heard: Activations, saes: dict[str, SAE], seed: int) -> dict[str, Gate]:
     """A logistic regression and a convolutional gate on the activations, and on latents of each SAE."""
-    training = Training()
+    training = Training(seed=seed)
     hidden, labels = sample(heard, training.seed)
     mean = hidden.mean(dim=0)
     dense = normalise(hidden, mean)[0]
