@@ -176,6 +176,13 @@ def test_a_batch_top_k_sae_stopped_before_it_had_a_threshold_is_top_k(tmp_path: 
     assert (sae.config.activation, sae.config.k) == ("topk", K)
 
 
+def test_an_early_top_k_sae_whose_k_is_in_its_config_alone_is_read(tmp_path: Path) -> None:
+    state = linear() | {"b_dec": CENTRE}
+    z = EQUATIONS["AutoEncoderTopK"][0](state, activations())
+    sae = load(written(tmp_path / "sae", state, config_of("AutoEncoderTopK")))
+    assert_same(sae, z, EQUATIONS["AutoEncoderTopK"][1](state, z))
+
+
 def test_a_gated_sae_is_refused(tmp_path: Path) -> None:
     state = linear() | {"gate_bias": torch.zeros(N), "r_mag": torch.zeros(N), "decoder_bias": CENTRE}
     with pytest.raises(ArtifactError, match="Gated"):

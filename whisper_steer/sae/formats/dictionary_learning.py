@@ -27,6 +27,7 @@ from whisper_steer.sae.model import SAE
 
 AE = "ae.pt"
 CONFIG = "config.json"
+TOP_K = ("AutoEncoderTopK", "BatchTopKSAE", "MatryoshkaBatchTopKSAE")
 
 
 def knows(names: set[str]) -> bool:
@@ -43,7 +44,7 @@ def of(path: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> SAE:
     try:
         trainer = config.get("trainer", config)
         dict_class = str(trainer.get("dict_class", ""))
-        k = int(tensors["k"]) if "k" in tensors else int(trainer.get("k") or 0)
+        k = int(tensors["k"]) if "k" in tensors else int(trainer.get("k") or 0)  # early files lack the tensor
         about = {"format": "dictionary_learning"} | {
             name: trainer[name]
             for name in ("dict_class", "lm_name", "layer", "submodule_name")
@@ -53,7 +54,8 @@ def of(path: Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> SAE:
         if "W_enc" in tensors and "k" not in tensors:
             return built(path, _rescaled(state, tensors["threshold"].float()), 0, frame_norm=1.0, about=about)
         threshold = float(tensors.get("threshold", torch.tensor(-1.0)))
-        if k and (dict_class == "AutoEncoderTopK" or threshold < 0):
+        sparse = "k" in tensors or dict_class in TOP_K
+        if sparse and (dict_class == "AutoEncoderTopK" or threshold < 0):
             return built(path, state, k, "topk", 1.0, about)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise damaged(path, error) from error
