@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import random_sae
 from whisper.model import Whisper
 
 from whisper_steer.data import labels as labels_of
@@ -16,6 +17,7 @@ from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fin
 from whisper_steer.errors import FitError
 from whisper_steer.fit.pipeline import Plan, fit, held_out
 from whisper_steer.gate.kinds import Linear
+from whisper_steer.sae.model import SAE
 from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.steering import Steering
@@ -108,6 +110,31 @@ def test_a_gate_trained_elsewhere_is_calibrated_as_it_is(
     other = Linear(torch.zeros(n_state + 1), torch.zeros(n_state + 1), torch.zeros(()))
     with pytest.raises(FitError, match="width 33, this encoder has 32"):
         fit(tiny_model, clips, tmp_path, name="tiny", gate=other, plan=PLAN)
+
+
+def test_a_top_k_sae_of_raw_inputs_becomes_one_that_steers(
+    tiny_model: Whisper, clips: list[Clip], tmp_path: Path
+) -> None:
+    """As those of AudioSAE and dictionary_learning are; only some latents are ever computed from the artifact."""
+    state = random_sae().state_dict() | {"mean": torch.zeros(32), "threshold": torch.zeros(())}
+    sae = SAE.of(state, 4, "topk", 1.0)
+    sae.about = {"format": "AudioSAE"}
+    gate = Linear(torch.zeros(32), torch.ones(32), torch.zeros(()))
+    given = {"hook_point": "blocks.1", "gate_point": "blocks.1", "gate": gate, "plan": PLAN}
+    fitted = fit(tiny_model, clips, tmp_path / "work", name="tiny", sae=sae, **given)
+    loaded = Artifact.load(fitted.save(tmp_path / "artifact"))
+    assert loaded.info["sae"]["from"] == {"format": "AudioSAE"}
+    assert loaded.info["sae"]["calibrated"]["k"] == 4
+    assert loaded.info["sae"]["mean_active"] == pytest.approx(4, abs=3)
+    used = loaded.load_sae()
+    assert used.config.activation == "threshold"
+    h = torch.randn(1, 20, 32, generator=torch.Generator().manual_seed(1)) * 3
+    indices = torch.tensor([row["latent"] for row in loaded.info["latents"]]).sort().values
+    z, _ = loaded.edits.latents.encode(h)
+    torch.testing.assert_close(
+        z, used.encode(h)[..., indices], atol=0.02, rtol=0.02
+    )  # the SAE lies in float16
+    assert torch.isfinite(Steering(loaded, max_suppressed_speech=0.5).edit(h)).all()
 
 
 def test_a_second_run_in_the_same_folder_is_the_same_and_one_on_other_data_is_its_own(

@@ -157,7 +157,7 @@ def test_a_value_that_is_no_number_is_refused(folder: Path, name: str, value: fl
         ("gate.latents.weight", (32, 5)),
         ("gate.latents.directions", (4, 31)),
         ("edits.latents.weight", (31, 4)),
-        ("edits.latents.threshold", (4,)),
+        ("edits.latents.threshold", (5,)),
         ("edits.sign", (3,)),
         ("edits.mean_difference", (64,)),
         ("edits.silence.change", (3,)),
