@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from whisper_steer.lab.known import KnownFeatures, known_features, recovery
-from whisper_steer.lab.learners import Control, Kind, Plan, learn
+from whisper_steer.lab.learners import Control, Kind, Plan, learn, smallest_kept
+from whisper_steer.sae.train import batch_top_k
 
 EASY = Plan(steps=300, batch=128, k=2, latents=48, learning_rate=1e-2)
 
@@ -60,3 +61,10 @@ def test_a_frozen_decoder_has_the_covariance_of_the_data() -> None:
     for control, share in (("frozen decoder", 0.99), ("trained", 1 / 16)):
         learned = learn("topk", control, batch, replace(EASY, steps=1, learning_rate=0.0))  # type: ignore[arg-type]
         assert float(learned.W_dec[:, 0].square().mean()) == pytest.approx(share, abs=0.02)
+
+
+def test_the_smallest_kept_is_that_of_the_trainer_whatever_the_threshold_was() -> None:
+    pre = torch.randn(20, 50, generator=torch.Generator().manual_seed(0)).relu()
+    expected = batch_top_k(pre, 4)[1]
+    for before in (0.0, float(expected), 1.3 * float(expected), 10.0):
+        assert smallest_kept(pre, 4, torch.tensor(before)) == expected

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers import run
 
-from whisper_steer.lab import known, synthetic
+from whisper_steer.lab import known, learners, synthetic
 from whisper_steer.lab.known import KnownFeatures, known_features
 from whisper_steer.lab.learners import Plan
 from whisper_steer.lab.synthetic import measured
@@ -14,6 +14,7 @@ from whisper_steer.lab.synthetic import measured
 
 def test_a_row_for_each_kind_and_control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic, "HELD_OUT", 1)
+    monkeypatch.setattr(learners, "COVARIANCE_ROWS", 200)
     options = ["--probability", "constant", "--kind", "topk", "--steps", 1, "--batch", 32]
     options += ["--control", "trained", "--control", "frozen decoder"]
     result = run("lab", "synthetic", *options, "--out", tmp_path / "out")
