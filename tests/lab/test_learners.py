@@ -10,7 +10,7 @@ from whisper_steer.lab.known import KnownFeatures, known_features, recovery
 from whisper_steer.lab.learners import Control, Kind, Plan, learn, smallest_kept
 from whisper_steer.sae.train import batch_top_k
 
-EASY = Plan(steps=300, batch=128, k=2, latents=48, learning_rate=1e-2)
+EASY = Plan(steps=200, batch=128, k=2, latents=48, learning_rate=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,8 @@ def known() -> KnownFeatures:
 @pytest.mark.parametrize("kind", ["batch-topk", "topk", "relu", "jumprelu"])
 def test_every_kind_recovers_an_easy_set_with_about_k_latents(kind: Kind, known: KnownFeatures) -> None:
     learned, at_first = (
-        learn(kind, "trained", lambda step: known.batch(128, step), replace(EASY, steps=n)) for n in (300, 1)
+        learn(kind, "trained", lambda step: known.batch(128, step), replace(EASY, steps=n))
+        for n in (EASY.steps, 1)
     )
     x = known.batch(2000, 10_000)
     z = learned.encode(x)

@@ -84,7 +84,7 @@ def specialists(sae: SAE, frames: Frames) -> tuple[dict[str, Any], dict[str, Fre
 
     activity = activity_of(sae, frames)
     domain = np.array([domain_of(clip) for clip in frames.clips])
-    found = {
+    found: dict[str, Frequency] = {
         name: frequency(activity, domain == name)
         for name in DOMAINS
         if 0 < (domain == name).sum() < len(domain)
@@ -184,7 +184,9 @@ def _table(values: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
 
 def plot(found: list[tuple[str, dict[str, Frequency]]]) -> str:
     """Every latent's frequency inside each domain against outside; a row of pictures for each SAE."""
-    from whisper_steer.eval.plots import plt, svg
+    from matplotlib import pyplot as plt
+
+    from whisper_steer.eval.plots import svg
     from whisper_steer.lab.domain_clips import DOMAINS
     from whisper_steer.lab.specialised import FRAME_THRESHOLDS
 

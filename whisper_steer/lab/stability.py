@@ -138,7 +138,9 @@ def _histogram(iou: np.ndarray) -> list[int]:
 
 def plot(values: list[dict[str, Any]]) -> str:
     """How well the latents of each SAE agree with their best match in another."""
-    from whisper_steer.eval.plots import plt, svg
+    from matplotlib import pyplot as plt
+
+    from whisper_steer.eval.plots import svg
     from whisper_steer.lab.patterns import MATCH
 
     figure, axes = plt.subplots(figsize=(7, 4))

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from whisper_steer.lab.known import KnownFeatures, Probabilities
     from whisper_steer.lab.learners import Control, Kind, Learned, Plan
 
-KINDS = ("batch-topk", "topk", "relu", "jumprelu")
-CONTROLS = ("trained", "soft-frozen decoder", "frozen decoder", "frozen encoder")
-PROBABILITIES = ("log-uniform", "constant")
+KINDS: tuple[Kind, ...] = ("batch-topk", "topk", "relu", "jumprelu")
+CONTROLS: tuple[Control, ...] = ("trained", "soft-frozen decoder", "frozen decoder", "frozen encoder")
+PROBABILITIES: tuple[Probabilities, ...] = ("log-uniform", "constant")
 HELD_OUT = 8
 """batches of 1,000, behind all those of training"""
 PUBLISHED = {
@@ -90,19 +90,21 @@ def synthetic(
 
 def measured(kind: Kind, control: Control, known: KnownFeatures, plan: Plan) -> dict[str, Any]:
     """One dictionary, trained and measured on rows that it was not trained on."""
+    import torch
+
     from whisper_steer.lab.known import recovery
 
     learned = trained(kind, control, known, plan)
     batches = [known.batch(1000, plan.steps + i) for i in range(HELD_OUT)]
     mean = sum(x.sum(dim=0) for x in batches) / (1000 * HELD_OUT)
     left = total = active = 0.0
-    ever = 0
+    ever = torch.zeros(plan.latents, dtype=torch.bool, device=known.directions.device)
     for x in batches:
         z = learned.encode(x)
         left += float((x - learned.decode(z)).square().sum())
         total += float((x - mean).square().sum())
         active += float((z > 0).sum())
-        ever = ever | (z > 0).any(dim=0)
+        ever |= (z > 0).any(dim=0)
     found = recovery(learned.W_dec, known)
     return {
         "explained_variance": 1 - left / total,
@@ -123,7 +125,9 @@ def trained(kind: Kind, control: Control, known: KnownFeatures, plan: Plan) -> L
 
 def plot(values: list[dict[str, Any]]) -> str:
     """Share recovered against variance explained: what the paper warns of is a point low and to the right."""
-    from whisper_steer.eval.plots import plt, svg
+    from matplotlib import pyplot as plt
+
+    from whisper_steer.eval.plots import svg
 
     colours = dict(zip(CONTROLS, ("#dc2626", "#d97706", "#2563eb", "#6b7280"), strict=True))
     marks = dict(zip(KINDS, "osD^", strict=True))
