@@ -111,7 +111,7 @@ def learn(kind: Kind, control: Control, batch: Callable[[int], Tensor], plan: Pl
             extra = penalty * z.sum(dim=1).mean()
             penalty *= (max(active, 1.0) / plan.k) ** CORRECTION
         else:
-            z, gate = _Jump.apply(pre, log_threshold.exp())
+            z, gate = _Jump.apply(pre, log_threshold.exp())  # type: ignore[no-untyped-call]
             extra = (gate.sum(dim=1).mean() / plan.k - 1).square()
         error = x - (z @ W_dec + b_dec)
         loss = error.square().sum(dim=1).mean() + extra
@@ -177,7 +177,7 @@ class _Jump(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: torch.autograd.function.FunctionCtx, of_z: Tensor, of_gate: Tensor
     ) -> tuple[Tensor, Tensor]:
-        pre, threshold = ctx.saved_tensors  # type: ignore[attr-defined]
+        pre, threshold = ctx.saved_tensors
         near = ((pre - threshold).abs() < BANDWIDTH / 2).to(pre.dtype) / BANDWIDTH
         return of_z * (pre > threshold), -(near * (threshold * of_z + of_gate)).sum(dim=0)
 
