@@ -174,10 +174,10 @@ class _Jump(torch.autograd.Function):
         return pre * gate, gate
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: torch.autograd.function.FunctionCtx, of_z: Tensor, of_gate: Tensor
     ) -> tuple[Tensor, Tensor]:
-        pre, threshold = ctx.saved_tensors
+        pre, threshold = ctx.saved_tensors  # type: ignore[attr-defined]
         near = ((pre - threshold).abs() < BANDWIDTH / 2).to(pre.dtype) / BANDWIDTH
         return of_z * (pre > threshold), -(near * (threshold * of_z + of_gate)).sum(dim=0)
 
