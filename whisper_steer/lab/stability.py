@@ -1,0 +1,156 @@
+"""``whisper-steer lab stability``: whether SAEs of other seeds find the same features."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from whisper_steer.cli.lab import DATA, OUT
+from whisper_steer.data.clips import Split
+from whisper_steer.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from whisper_steer.lab.frames import Frames
+    from whisper_steer.sae.model import SAE
+
+NEAR = 0.8
+"""cosine above which two decoder directions count as the same"""
+
+
+@click.command()
+@click.argument("saes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", required=True, help="The encoder: a name, a .pt, or a folder of Whisper or HuBERT.")
+@click.option("--point", required=True, help="Where the SAEs lie: blocks.N or ln_post.")
+@DATA
+@click.option("--split", type=click.Choice(["fit", "choose", "test"]), default="test", show_default=True)
+@click.option("--clips", type=click.IntRange(1), default=100, show_default=True, help="Of each domain.")
+@click.option("--device", help="[default: CUDA where there is one]")
+@OUT
+def stability(
+    saes: tuple[Path, ...],
+    model: str,
+    point: str,
+    data: tuple[str, ...],
+    split: Split,
+    clips: int,
+    device: str | None,
+    out: Path | None,
+) -> None:
+    """How many latents of each of the SAES match one of each other (arXiv 2602.05027).
+
+    Two latents match where the frames in which both are active are more than half of those in which either is, over
+    clips of speech, music and environment. Every SAE is compared with every other, both ways: coverage is the share
+    of its latents alive that have a match; by chance is the same with the other's frames half the sound later.
+    Duplicates are latents that match another of the same SAE, dead ones are active in no frame.
+    """
+    if len(saes) < 2:
+        raise UsageError("stability compares SAEs: name two or more")
+    from whisper_steer.eval.report import ci
+    from whisper_steer.lab.domain_clips import domain_clips
+    from whisper_steer.lab.encoders import open_encoder
+    from whisper_steer.lab.findings import Findings
+    from whisper_steer.lab.frames import frames_of
+    from whisper_steer.sae.files import load
+
+    loaded = dict(zip(short_names(saes), [load(path).to("cpu") for path in saes], strict=True))
+    encoder = open_encoder(model, device)
+    for name, sae in loaded.items():
+        if sae.W_dec.shape[1] != encoder.n_state:
+            raise UsageError(
+                f"{name} reads {sae.W_dec.shape[1]} dimensions, {model} has {encoder.n_state}: name its model"
+            )
+    frames = frames_of(encoder, [point], domain_clips(data, split, clips))[point]
+    values = compared(loaded, frames)
+    about = {"model": model, "point": point, "split": split, "clips": len(frames.clips)}
+    about |= {"frames": len(frames.hidden)}
+    rows = [
+        [
+            v["sae"], v["other"], f"{v['alive']}", f"{v['dead']:.1%}", f"{v['duplicates']:.1%}",
+            ci(v["coverage"], 100, "%"), f"{v['by_chance']:.1%}",
+            f"{v['near']:.1%}", f"{v['cosine']:.2f}",
+        ]
+        for v in values
+    ]  # fmt: skip
+    columns = [
+        "SAE", "against", "alive", "dead", "duplicates (paper: < 5 %)", "coverage (paper: > 50 %)",
+        "by chance", f"direction within cosine {NEAR}", "mean largest cosine",
+    ]  # fmt: skip
+    Findings("stability", about, columns, rows, values, plot(values)).show(out)
+
+
+def compared(saes: dict[str, SAE], frames: Frames) -> list[dict[str, Any]]:
+    """Every SAE with every other."""
+    import numpy as np
+
+    from whisper_steer.lab.patterns import MATCH, alive, chance, closest, coverage, matches, patterns
+
+    found = {name: patterns(sae, frames.batches()) for name, sae in saes.items()}
+    lives = {name: alive(pattern) for name, pattern in found.items()}
+    twins = {name: matches(pattern, pattern, same=True).iou > MATCH for name, pattern in found.items()}
+    names = sorted({clip.group for clip in frames.clips})
+    groups = np.array([names.index(clip.group) for clip in frames.clips])[frames.clip]
+    values = []
+    for a, b in permutations(saes, 2):
+        pairs = matches(found[a], found[b])
+        cosine = closest(saes[a].W_dec.detach(), saes[b].W_dec.detach()).numpy()[lives[a]]
+        values.append(
+            {
+                "sae": a,
+                "other": b,
+                "alive": int(lives[a].sum()),
+                "dead": float(1 - lives[a].mean()),
+                "duplicates": float(twins[a][lives[a]].mean()),
+                "coverage": coverage(found[a], found[b], pairs, groups).to_dict(),
+                "by_chance": chance(found[a], found[b]),
+                "near": float((cosine > NEAR).mean()),
+                "cosine": float(cosine.mean()),
+                "iou": _histogram(pairs.iou[lives[a]]),
+            }
+        )
+    return values
+
+
+def short_names(paths: tuple[Path, ...]) -> list[str]:
+    """The names of files, with as many folders before them as it takes to tell them apart."""
+    parts = [path.with_suffix("").parts for path in paths]
+    for n in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-n:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise UsageError("an SAE is named twice: name each once")
+
+
+BINS = 20
+"""of the histogram of best IoU"""
+
+
+def _histogram(iou: np.ndarray) -> list[int]:
+    import numpy as np
+
+    counts: list[int] = np.histogram(iou, BINS, (0, 1))[0].tolist()
+    return counts
+
+
+def plot(values: list[dict[str, Any]]) -> str:
+    """How well the latents of each SAE agree with their best match in another."""
+    from matplotlib import pyplot as plt
+
+    from whisper_steer.eval.plots import svg
+    from whisper_steer.lab.patterns import MATCH
+
+    figure, axes = plt.subplots(figsize=(7, 4))
+    edges = [i / BINS for i in range(BINS + 1)]
+    for v in values:
+        shares = [100 * count / max(1, v["alive"]) for count in v["iou"]]
+        axes.stairs(shares, edges, label=f"{v['sae']} in {v['other']}")
+    axes.axvline(MATCH, color="#6b7280", lw=0.8, ls="--")
+    axes.set_xlabel("IoU with the best match")
+    axes.set_ylabel("% of latents alive")
+    axes.legend(fontsize=7)
+    axes.grid(alpha=0.2)
+    return svg(figure)
