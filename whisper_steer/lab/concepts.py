@@ -66,6 +66,26 @@ def _concept(
     return Concept(name, y, HoldOut(folds, units, held.how))
 
 
+def taking_part(concepts: Sequence[Concept]) -> tuple[np.ndarray, list[Concept]]:
+    """The examples that any of the concepts is fitted or scored on (m,) int64, and the concepts of those alone."""
+    rows = np.unique(np.concatenate([part for each in concepts for fold in each.held.folds for part in fold]))
+    return rows, [
+        Concept(
+            each.name,
+            each.y[rows],
+            HoldOut(
+                [
+                    (np.searchsorted(rows, fit), np.searchsorted(rows, score))
+                    for fit, score in each.held.folds
+                ],
+                each.held.units[rows],
+                each.held.how,
+            ),
+        )
+        for each in concepts
+    ]
+
+
 def on_frames(concept: Concept, clip: np.ndarray) -> Concept:
     """The same of frames, each of the class of its clip; ``clip`` (m,) int64: the clip of each frame."""
     folds = [

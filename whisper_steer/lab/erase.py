@@ -34,8 +34,10 @@ def erase(
     device: str | None, seed: int, out: Path | None,
 ) -> None:  # fmt: skip
     """Remove n latents for a concept, fit new probes on what is left, and say what they find of it and of others."""
+    import numpy as np
+
     from whisper_steer.lab.classes import with_classes
-    from whisper_steer.lab.concepts import beside, on_frames, one_against_rest, sampled_frames
+    from whisper_steer.lab.concepts import beside, on_frames, one_against_rest, sampled_frames, taking_part
     from whisper_steer.lab.erasing import erase_concept, falls, plot
     from whisper_steer.lab.findings import Findings
     from whisper_steer.lab.frames import frames_of
@@ -45,9 +47,11 @@ def erase(
     target = one_against_rest(clips, label, concept, leave_one_group_out)
     fields = [(label, concept), *((field, None) for field in besides)]
     others = [found for field, name in fields if (found := beside(clips, field, leave_one_group_out, name))]
+    rows, (target, *others) = taking_part([target, *others])
+    clips = [clips[i] for i in rows]
     encoder, found_saes = open_saes(model, saes, device)
     frames = frames_of(encoder, list(found_saes), clips)
-    rows, values, curves = [], [], {}
+    table, values, curves, firing = [], [], {}, []
     for point, sae in found_saes.items():
         heard = frames.pop(point)
         if per_clip is None:
@@ -58,21 +62,23 @@ def erase(
             hidden = heard.hidden[places].astype("float32")
             codes, dense = frame_codes(sae, hidden), hidden
             there, *kept = (on_frames(each, heard.clip[places]) for each in (target, *others))
+        firing.append(f"{point} {np.unique(codes.x.nonzero()[1]).size} of {codes.n_units}")
         curves[point] = erase_concept(codes, dense, there, kept, seed)
         for each in curves[point]:
-            rows.append([point, *falls(each, FALLS)])
+            table.append([point, *falls(each, FALLS)])
             values.append({"point": point, **each.to_dict()})
     Findings(
-        f"erase-{concept}",
+        "erase-" + concept.replace("/", "-"),
         {
             "model": model, "data": " ".join(data), "concept": f"{label} {concept}",
             "others": ", ".join(each.name for each in others) or "none",
             "of": "clips (means over time)" if per_clip is None else f"{per_clip} frames of a clip",
-            "clips": len(clips), "held out": target.held.how, "seed": seed,
+            "clips": len(clips), "held out": target.held.how,
+            "latents that fire": ", ".join(firing), "seed": seed,
         },
         [
             "point", "removed", "probe", "MCC before (95 %)", "n to half (share)", "others left",
             "n to a tenth (share)", "others left",
         ],
-        rows, values, plot(curves),
+        table, values, plot(curves),
     ).show(out)  # fmt: skip

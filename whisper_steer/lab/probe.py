@@ -80,7 +80,8 @@ def probe(
         "probe",
         {
             "model": model, "data": " ".join(data) or str(classes), "classes": f"{n_classes} by {label}",
-            "clips": f"{len(held.folds[0][0])} to fit, {len(scored)} scored", "held out": held.how,
+            "clips": f"{len(scored)} scored" if leave_one_group_out
+            else f"{len(held.folds[0][0])} to fit, {len(scored)} scored", "held out": held.how,
             "pool": pool, "chance": f"{1 / n_classes:.3f}",
             "saturates": "; ".join(
                 f"{each.point} {each.what} at {each.saturates}" for each in probed if len(each.counts) > 1
