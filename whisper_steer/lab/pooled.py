@@ -26,6 +26,8 @@ class Features:
     """(n, blocks * n_units) float32"""
     n_units: int
     """latents, or dimensions of the activations"""
+    active: float = float("nan")
+    """of codes: latents above 0 in a frame, or in a pooled activation, on average"""
 
     def columns(self, units: np.ndarray) -> np.ndarray:
         return np.concatenate([units + start for start in range(0, self.x.shape[1], self.n_units)])
@@ -60,12 +62,14 @@ def pooled_codes(
 ) -> Features:
     """Of each clip. ``maxima``: with the maximum over time beside the mean (``pool`` after only)."""
     if pool == "before":
-        return Features(encode(sae, _means(frames), sparsity).numpy(), sae.config.n_latents)
-    parts = []
+        z = encode(sae, _means(frames), sparsity)
+        return Features(z.numpy(), sae.config.n_latents, float((z > 0).sum() / len(z)))
+    parts, active = [], 0
     for hidden in _by_clip(frames):
         z = encode(sae, hidden, sparsity)
+        active += int((z > 0).sum())
         parts.append(torch.cat([z.mean(dim=0), z.amax(dim=0)]) if maxima else z.mean(dim=0))
-    return Features(torch.stack(parts).numpy(), sae.config.n_latents)
+    return Features(torch.stack(parts).numpy(), sae.config.n_latents, active / len(frames.hidden))
 
 
 def pooled_dense(frames: Frames, pool: Pool = "after", maxima: bool = True) -> Features:

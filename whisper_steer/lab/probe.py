@@ -70,10 +70,13 @@ def probe(
     for point, sae in found_saes.items():
         heard = frames.pop(point)
         probed.append(probe_counts(point, "dense", pooled_dense(heard, how), y, held))
-        probed.append(probe_counts(point, "latents", pooled_codes(sae, heard, how), y, held))
+        codes = pooled_codes(sae, heard, how)
+        probed.append(probe_counts(point, f"latents, {codes.active:.0f} active", codes, y, held))
         for s in sparsity:
             codes = pooled_codes(sae, heard, how, s)
-            probed.append(probe_counts(point, f"latents, sparsity {s:g}", codes, y, held, ()))
+            probed.append(
+                probe_counts(point, f"latents, sparsity {s:g}: {codes.active:.0f} active", codes, y, held, ())
+            )
     n_classes = len(np.unique(y))
     scored = np.concatenate([score for _, score in held.folds])
     Findings(
