@@ -9,7 +9,7 @@ from whisper_steer.lab.disentangling import defined, part, plot, sides
 
 
 def clip(split: str, group: str) -> Clip:
-    return Clip("speech", split, group, np.zeros(1, np.float32))  # type: ignore[arg-type]
+    return Clip("speech", split, group, np.zeros(1, np.float32))
 
 
 def test_speakers_lie_on_one_side_each() -> None:
@@ -30,7 +30,7 @@ def test_both_representations_on_the_same_factors(rng: np.random.Generator) -> N
     factors, names = defined(factors, [f"f{i}" for i in range(14)], rows)
     assert names == [f"f{i}" for i in range(14) if i not in (3, 4)]
     mixed = factors @ np.linalg.qr(rng.standard_normal((12, 12)))[0]
-    dense, latents = part("blocks.0", {"dense": mixed, "latents": factors}, factors, names, rows)  # type: ignore[arg-type]
+    dense, latents = part("blocks.0", {"dense": mixed, "latents": factors}, factors, names, rows)
     assert dense.factors == latents.factors
     assert len(dense.factors) == 10
     assert (latents.r2 > 0.9).all()

@@ -9,7 +9,7 @@ from whisper_steer.lab.hold_out import hold_out
 
 
 def clip(split: str, group: str, number: int) -> Clip:
-    return Clip("speech", split, group, np.zeros(1, np.float32), id=f"{group}/{number}")  # type: ignore[arg-type]
+    return Clip("speech", split, group, np.zeros(1, np.float32), id=f"{group}/{number}")
 
 
 def test_own_splits_without_groups_that_are_scored() -> None:

@@ -25,9 +25,8 @@ def test_pooled_after_and_before(sae: SAE, frames: Frames) -> None:
     second = torch.from_numpy(frames.hidden[2:5]).float()
     z = sae.encode(second)
     after = pooled_codes(sae, frames).x[1]
-    assert pooled_codes(sae, frames).active == float(
-        (sae.encode(torch.from_numpy(frames.hidden).float()) > 0).sum() / 9
-    )
+    everything = sae.encode(torch.from_numpy(frames.hidden).float())
+    assert pooled_codes(sae, frames).active == pytest.approx(int((everything > 0).sum()) / 9)
     assert np.allclose(after, torch.cat([z.mean(dim=0), z.amax(dim=0)]), atol=1e-6)
     assert np.allclose(pooled_codes(sae, frames, maxima=False).x[1], z.mean(dim=0), atol=1e-6)
     before = pooled_codes(sae, frames, "before").x[1]
