@@ -1,0 +1,73 @@
+"""Options that the commands on classes of clips share, and what they open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from whisper_steer.errors import UsageError
+
+if TYPE_CHECKING:
+    from whisper_steer.data.clips import Clip
+    from whisper_steer.lab.encoders import SpeechEncoder
+    from whisper_steer.sae.model import SAE
+
+MODEL = click.option("--model", required=True, help="Checkpoint of Whisper or folder of HuBERT.")
+SAES = click.option(
+    "--sae", "saes", multiple=True, required=True, metavar="POINT=FILE",
+    help="An SAE and the hook point it reads, as blocks.2=FILE; repeatable.",
+)  # fmt: skip
+DATASET = click.option(
+    "--dataset", "datasets", multiple=True, help="Data sets of --data to take; repeatable.  [default: all]"
+)
+DEVICE = click.option("--device", help="Of the encoder.  [default: CUDA where there is one]")
+SEED = click.option("--seed", default=0, show_default=True, help="Of samples and random controls.")
+
+
+def shared(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Decorator: the options, in their order in --help."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def read_data(specs: Sequence[str], datasets: Sequence[str]) -> list[Clip]:
+    """Clips of ``KIND:PATH`` specs. Raises `UsageError` for a data set that they do not hold, and what `load` does."""
+    from whisper_steer.data.load import load
+
+    clips = [clip for spec in specs for clip in load(spec)]
+    there = {clip.dataset for clip in clips}
+    if unknown := set(datasets) - there:
+        raise UsageError(f"no data set {', '.join(sorted(unknown))}; there are {', '.join(sorted(there))}")
+    return [clip for clip in clips if not datasets or clip.dataset in datasets]
+
+
+def open_saes(model: str, saes: Sequence[str], device: str | None) -> tuple[SpeechEncoder, dict[str, SAE]]:
+    """The encoder, and the SAEs by hook point. Raises `UsageError` where a point or a width does not fit the model."""
+    from whisper_steer.lab.encoders import open_encoder
+    from whisper_steer.sae.files import load
+
+    files: dict[str, Path] = {}
+    for each in saes:
+        point, sign, file = each.partition("=")
+        if not sign or not file:
+            raise UsageError(f"--sae {each} should be POINT=FILE, as in blocks.2={each}")
+        files[point] = Path(file)
+    encoder = open_encoder(model, device)
+    if unknown := set(files) - set(encoder.points):
+        raise UsageError(f"{model} has no {', '.join(sorted(unknown))}; it has {', '.join(encoder.points)}")
+    found = {point: load(file) for point, file in files.items()}
+    for point, sae in found.items():
+        if sae.config.n_state != encoder.n_state:
+            raise UsageError(
+                f"{files[point]} reads {sae.config.n_state} dimensions, {model} has {encoder.n_state}: "
+                "pass an SAE of this model"
+            )
+    return encoder, {point: found[point] for point in encoder.points if point in found}
