@@ -23,8 +23,15 @@ from whisper_steer.lab.eeg_signals import (
     on_the_clock,
     sampled_latents,
 )
-from whisper_steer.lab.eeg_simulated import simulate, spoken_sounds
+from whisper_steer.lab.eeg_simulated import simulate
 from whisper_steer.lab.encoders import WhisperEncoder
+
+
+def bursts(seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """(n,) float32 at 16 kHz: tones of random pitch and level, five a second."""
+    n = round(seconds * 5)
+    phase = 2 * np.pi * np.cumsum(np.repeat(rng.uniform(200, 3000, n), 3200)) / 16000
+    return (np.repeat(rng.uniform(0, 0.3, n), 3200) * np.sin(phase)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,7 @@ def a_listener(tiny_model: Whisper, tmp_path_factory: pytest.TempPathFactory) ->
     """A folder of two subjects whose EEG obeys the first of three latents, the SAE, and these latents."""
     folder = tmp_path_factory.mktemp("eeg")
     sae = random_sae()
-    sounds = spoken_sounds(trials=3, seconds=11.0)
+    sounds = {f"{i}": bursts(11.0, np.random.default_rng(i)) for i in range(3)}
     encoder = WhisperEncoder(tiny_model.encoder, 80, 32)
     hidden = {name: listen(encoder, "blocks.0", samples) for name, samples in sounds.items()}
     with torch.no_grad():  # random activations hardly move: centred on theirs, latents come and go
@@ -75,6 +82,20 @@ def test_the_planted_latent_is_found(
     assert f"| {chosen[0]} |" in done.stdout
     for value in found["values"]:
         assert 1 / 80 <= value["p"] <= value["p_holm"] <= 1
+
+
+def test_of_several_subjects_the_test_is_over_subjects(
+    a_listener: tuple[Path, Path, list[int]], tiny_path: Path
+) -> None:
+    folder, sae, chosen = a_listener
+    done = run(
+        "lab", "eeg", sae, "--model", tiny_path, "--point", "blocks.0", "--eeg", folder / "people",
+        "--latents", "3", "--permutations", "5",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "channel Pz, subjects 2, trials 6" in done.stdout
+    best = done.stdout.splitlines()[4]
+    assert best.startswith(f"| {chosen[0]} |")
 
 
 def test_options_that_cannot_work_are_refused(
