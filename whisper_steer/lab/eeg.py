@@ -98,9 +98,10 @@ def eeg(
         rows.append(row)
     if found.likeness is not None:
         columns += ["planted", "likest planted"]
+    paper = "" if source in ("naplib", "simulated") else "; paper: 1-1.5%"
     about: dict[str, Any] = {
         "model": model, "point": point, "sae": sae.name, "eeg": source, **found.about,
-        "significant": f"{test.found.sum()} of {len(names)} ({test.found.mean():.1%}; paper: 1-1.5%)",
+        "significant": f"{test.found.sum()} of {len(names)} ({test.found.mean():.1%}{paper})",
     }  # fmt: skip
     best = {names[i]: found.kernels(int(i)) for i in order[:KERNELS]}
     shown = picture(names, test, found.null, best)
