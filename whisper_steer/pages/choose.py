@@ -1,0 +1,100 @@
+"""Which clips are listened to, which latents are shown in full, and what is known of them from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from whisper_steer.data.clips import Clip
+from whisper_steer.errors import DataError, UsageError
+from whisper_steer.explain.names import NAMES, Names
+from whisper_steer.pages.numbers import domain_of
+from whisper_steer.sae.model import SAE
+from whisper_steer.steer.artifact import Artifact
+
+TOP = 300
+
+
+def sampled(clips: Sequence[Clip], most: int, seed: int = 0) -> list[Clip]:
+    """At most so many clips: the domains in turn, in each the data sets, in each the labels. No recordings."""
+    order = np.random.default_rng(seed).permutation(len(clips))
+    found = [clips[i] for i in order if clips[i].kind != "recording"]
+    keys: list[Callable[[Clip], object]] = [
+        lambda clip: (clip.dataset, clip.label),
+        lambda clip: (domain_of(clip), clip.dataset),
+        domain_of,
+    ]
+    for key in keys:
+        found = _in_turn(found, key)
+    return found[:most]
+
+
+def _in_turn(clips: Sequence[Clip], key: Callable[[Clip], object]) -> list[Clip]:
+    """The first of each key, then the second of each, and so on."""
+    seen: Counter[object] = Counter()
+    numbered = []
+    for clip in clips:
+        numbered.append((seen[key(clip)], clip))
+        seen[key(clip)] += 1
+    return [clip for _, clip in sorted(numbered, key=lambda each: each[0])]
+
+
+def chosen(latents: str, auroc: np.ndarray, density: np.ndarray) -> list[int]:
+    """Those that ``--latents`` names, of (n_latents,) scores: ``all`` that are ever active; ``top:N``, those that tell
+    speech best, in either direction; or numbers with commas. Raises `UsageError`."""
+    n = len(auroc)
+    alive = np.flatnonzero(density > 0)
+    if latents == "all":
+        return [int(j) for j in alive]
+    if latents.startswith("top:") and latents[4:].isdigit():
+        strength = np.abs(np.nan_to_num(auroc[alive], nan=0.5) - 0.5)
+        return sorted(int(j) for j in alive[np.argsort(-strength, kind="stable")[: int(latents[4:])]])
+    parts = [part.strip() for part in latents.split(",")]
+    if not all(part.isdigit() and int(part) < n for part in parts):
+        raise UsageError(
+            f"--latents {latents!r}: pass all, top:N, or numbers from 0 to {n - 1} separated by commas"
+        )
+    return sorted({int(part) for part in parts})
+
+
+def names_in(artifact: Artifact, point: str, sae: SAE) -> dict[int, str]:
+    """The names of an artifact's latents, where it has names and they are of this SAE; else none.
+
+    Raises `ArtifactError` where they are damaged.
+    """
+    if artifact.path is None or not (artifact.path / NAMES).is_file():
+        return {}
+    names = Names.load(artifact.path, (artifact.fingerprint, artifact.fingerprint_bfloat16))
+    index = torch.tensor([each.latent for each in names.named])
+    if names.point != point or not len(index) or int(index.max()) >= sae.config.n_latents:
+        return {}
+    weight = names.latents.weight
+    same = sae.W_enc.shape[0] == len(weight) and torch.allclose(sae.W_enc[:, index], weight, atol=1e-2)
+    return {each.latent: each.name for each in names.named} if same else {}
+
+
+def read_stability(path: Path, n_latents: int) -> np.ndarray:
+    """(n_latents,) how well each latent is found again under other seeds; NaN for latents of which that is not said.
+
+    From JSON as by `whisper-steer lab stability`: rows with ``latent`` and ``stability`` under ``values``. Raises
+    `DataError`.
+    """
+    found = np.full(n_latents, np.nan)
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        for row in content["values"]:
+            found[int(row["latent"])] = float(row["stability"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        raise DataError(
+            f"{path} does not say how stable the {n_latents} latents are: pass the JSON of whisper-steer lab stability"
+        ) from None
+    return found
+
+
+__all__ = ["TOP", "chosen", "names_in", "read_stability", "sampled"]
