@@ -92,7 +92,7 @@ def features(
         )
     about = {
         "SAE": found.name,
-        "model": found.model,
+        "model": Path(found.model).name,
         "point": found.point,
         "data": f"{', '.join(Path(spec).name for spec in data)}, split {split}",
         "clips": make.counted(listened.frames.clips),

@@ -15,23 +15,23 @@
     el.append(...children);
     return el;
   }
-  const digits = (v, d) => (v === null || v === undefined ? "–" : v.toFixed(d));
+  const digits = (v, d) => (v === null || v === undefined ? "–" : v.toFixed(d).replace(/^-(0\.?0*)$/, "$1"));
   const percent = (v) => (v === null ? "–" : `${(100 * v).toFixed(v < 0.01 ? 2 : 1)} %`);
 
   const columns = [
     { key: "latent", title: "latent", width: 70, value: (j) => j, show: String, number: true },
     { key: "auroc", title: "speech", width: 74, value: (j) => L.auroc[j], show: (v) => digits(v, 3), number: true,
-      help: "AUROC of the activation, frames of speech against other frames" },
+      long: "tells speech (AUROC)", help: "AUROC of the activation, frames of speech against other frames" },
     { key: "density", title: "active", width: 78, value: (j) => L.density[j], show: percent, number: true, scale: 100,
-      help: "share of all frames on which the latent is active" },
+      long: "frames on which it is active", help: "share of all frames on which the latent is active" },
     { key: "domain", title: "domain", width: 106, value: (j) => L.domain[j], show: (v) => v || "–",
-      help: `largest gap of activation frequency inside and outside, above ${data.thresholds.at(-1)}` },
+      long: "domain", help: `largest gap of activation frequency inside and outside, above ${data.thresholds.at(-1)}` },
     { key: "gap", title: "gap", width: 66, value: (j) => L.gap[j], show: (v) => digits(v, 2), number: true,
-      help: "activation frequency inside its domain less that outside" },
+      long: "gap of frequencies", help: "activation frequency inside its domain less that outside" },
     { key: "effect", title: "effect", width: 76, value: (j) => L.effect[j], show: (v) => digits(v, 3), number: true,
-      help: "gain in the log odds that the decoder writes nothing, when clamped, on sound without speech" },
+      long: "effect on the decoder", help: "gain in the log odds that the decoder writes nothing, when clamped, on sound without speech" },
     { key: "stability", title: "stable", width: 72, value: (j) => L.stability[j], show: (v) => digits(v, 2), number: true,
-      help: "how well it is found again under other seeds" },
+      long: "stability", help: "how well it is found again under other seeds" },
     { key: "name", title: "name", value: (j) => L.name[j], show: String },
   ].filter((c) => c.key === "latent" || (L[c.key] !== null && (c.key !== "name" || L.name.some(Boolean))));
 
@@ -126,14 +126,13 @@
   }
 
   function overview(j) {
-    const facts = columns.filter((c) => c.key !== "latent" && c.key !== "name")
-      .map((c) => make("div", {}, make("dt", { title: c.help || null }, c.help || c.title), make("dd", {}, c.show(c.value(j)))));
-    if (L.gradient) {
-      const up = L.gradient[j] > 0;
-      facts.push(make("div", {}, make("dt", {}, "the decoder is silenced by"), make("dd", {}, up ? "its high value" : "0")));
-    }
-    facts.push(make("div", {}, make("dt", {}, "high value, largest"),
-      make("dd", {}, `${digits(L.high[j], 3)}, ${digits(L.largest[j], 3)}`)));
+    const fact = (name, value, help) => make("div", { title: help || null }, make("dt", {}, name), make("dd", {}, value));
+    const facts = columns.filter((c) => c.long).map((c) => fact(c.long, c.show(c.value(j)), c.help));
+    if (L.gradient)
+      facts.push(fact("silences the decoder at", L.gradient[j] > 0 ? "its high value" : "0",
+        "the value that raises the log odds of writing nothing, to first order"));
+    facts.push(fact("high value, largest", `${digits(L.high[j], 3)}, ${digits(L.largest[j], 3)}`,
+      "95th percentile where it is active, and the largest activation"));
     const step = (by, text, title) => make("button", { type: "button", title, onclick: () => move(by) }, text);
     return [
       make("div", { class: "top" },
@@ -174,7 +173,7 @@
     if (labels.length) {
       const most = labels[0][1];
       parts.push(make("h3", {}, "Labels of the clips on which it is most often active"),
-        make("div", { class: "bars" }, ...labels.flatMap(([name, share]) => [
+        make("div", { class: "bars labels" }, ...labels.flatMap(([name, share]) => [
           make("span", {}, name), make("div", {}, make("i", { style: `width:${(100 * share) / most}%` })),
           make("span", {}, percent(share))])));
     }
@@ -261,7 +260,10 @@
   });
   $("rows").addEventListener("click", (event) => {
     const row = event.target.closest("tr.row");
-    if (row) { choose(Number(row.dataset.latent)); $("scroll").focus({ preventScroll: true }); }
+    if (!row) return;
+    const narrow = matchMedia("(max-width:900px)").matches; // there the panel lies below, as in page.css
+    choose(Number(row.dataset.latent), narrow);
+    if (!narrow) $("scroll").focus({ preventScroll: true });
   });
   $("scroll").addEventListener("scroll", draw, { passive: true });
   addEventListener("resize", draw);
