@@ -68,7 +68,10 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_path: Path) -> Made:
     folder = tmp_path_factory.mktemp("features")
     manifest, sae, out = clips(folder), folder / "sae.safetensors", folder / "pages"
     save_file({k: v.contiguous() for k, v in random_sae().state_dict().items()}, sae)
-    stability = {"values": [{"latent": 3, "stability": 0.75}]}
+    best = [None] * 3 + [0.7] + [0.1] * 124
+    stability = {
+        "values": [{"sae": f"{folder.name}/sae", "best_iou": best}, {"sae": "sae", "best_iou": [0.8] * 128}]
+    }
     (folder / "stability.json").write_text(json.dumps(stability))
     result = run(
         "features", sae, "--model", tiny_path, "--point", "blocks.1", "--data", f"manifest:{manifest}",

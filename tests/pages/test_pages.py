@@ -87,7 +87,7 @@ def test_every_number_is_what_it_says(made: Made, dense: dict[str, np.ndarray]) 
         best = int(gaps[:, j].argmax())
         assert domain == (DOMAINS[best] if gaps[best, j] > 0.04 else "")
     assert table["stability"][3] == 0.75
-    assert table["stability"][4] is None
+    assert table["stability"][2] is None
     assert set(labels) == {-1, NONSPEECH, SPEECH}
 
 
@@ -279,9 +279,31 @@ def test_names_are_shown_where_they_are_of_this_sae(tiny_model: Whisper, tmp_pat
     assert names_in(artifact, "blocks.0", random_sae()) == {}
 
 
-def test_stability_of_other_latents_is_refused(tmp_path: Path) -> None:
+def test_stability_of_another_sae_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "stability.json"
-    path.write_text('{"values": [{"latent": 9, "stability": 0.5}]}')
-    with pytest.raises(DataError, match="lab stability"):
-        read_stability(path, 9)
-    assert read_stability(path, 10)[9] == 0.5
+    path.write_text(
+        '{"values": [{"sae": "a", "best_iou": [0.5, null]}, {"sae": "b", "best_iou": [0.4, 0.2]}]}'
+    )
+    for sae, n in ((tmp_path / "c.safetensors", 2), (tmp_path / "a.safetensors", 3)):
+        with pytest.raises(DataError, match="lab stability"):
+            read_stability(path, sae, n)
+    np.testing.assert_array_equal(read_stability(path, Path("a.safetensors"), 2), [0.5, np.nan])
+
+
+def test_a_hubert_has_pages_without_texts(made: Made, tmp_path: Path) -> None:
+    """An encoder without a decoder: no effect, and it is said."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.HubertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, conv_dim=(16,) * 7,
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    transformers.HubertModel(config).save_pretrained(tmp_path / "hubert")
+    options = ["--model", tmp_path / "hubert", "--point", "blocks.1", "--latents", "top:2"]
+    result = run(
+        "features", made.sae, *options, "--data", f"manifest:{made.manifest}", "--out", tmp_path / "out"
+    )
+    assert result.exit_code == 0, result.output
+    assert "need a Whisper" in result.output
+    assert '"effect":null' in (tmp_path / "out" / "index.html").read_text()
+    assert len(list((tmp_path / "out").glob("latent-*.js"))) == 2

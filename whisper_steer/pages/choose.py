@@ -79,22 +79,26 @@ def names_in(artifact: Artifact, point: str, sae: SAE) -> dict[int, str]:
     return {each.latent: each.name for each in names.named} if same else {}
 
 
-def read_stability(path: Path, n_latents: int) -> np.ndarray:
-    """(n_latents,) how well each latent is found again under other seeds; NaN for latents of which that is not said.
+def read_stability(path: Path, sae: Path, n_latents: int) -> np.ndarray:
+    """(n_latents,) the IoU of each latent of an SAE with its best match in SAEs of other seeds, a mean over those
+    (arXiv 2602.05027); NaN for dead latents.
 
-    From JSON as by `whisper-steer lab stability`: rows with ``latent`` and ``stability`` under ``values``. Raises
-    `DataError`.
+    ``path``: the JSON of `whisper-steer lab stability`, whose ``values`` name the SAE of a row in ``sae`` by the end of
+    its path without suffix and have ``best_iou``, a number or null for each latent. Raises `DataError`.
     """
-    found = np.full(n_latents, np.nan)
+    ours = sae.absolute().with_suffix("").parts
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-        for row in content["values"]:
-            found[int(row["latent"])] = float(row["stability"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        rows = [row for row in content["values"] if ours[-len(name := Path(row["sae"]).parts) :] == name]
+        found = np.array([row["best_iou"] for row in rows], float)
+        if found.shape != (len(rows), n_latents) or not rows:
+            raise ValueError("of another SAE")
+    except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
-            f"{path} does not say how stable the {n_latents} latents are: pass the JSON of whisper-steer lab stability"
+            f"{path} does not say how stable the {n_latents} latents of {sae.name} are: pass the JSON that "
+            "whisper-steer lab stability writes for that file"
         ) from None
-    return found
+    return found.mean(axis=0)
 
 
 __all__ = ["TOP", "chosen", "names_in", "read_stability", "sampled"]

@@ -75,7 +75,7 @@ def features(
     found = opened(source, model, point)
     encoder = open_encoder(found.model, "cpu")
     found.check(encoder)
-    known = choose.read_stability(stability, found.n_latents) if stability else None
+    known = choose.read_stability(stability, found.path, found.n_latents) if stability else None
     heard = choose.sampled([c for spec in data for c in load(spec) if c.split == split], clips)
     listened = make.listen(encoder, found.point, found.sae, heard, lambda line: click.echo(line, err=True))
     numbers = listened.numbers

@@ -31,7 +31,7 @@
     { key: "effect", title: "effect", width: 76, value: (j) => L.effect[j], show: (v) => digits(v, 3), number: true,
       long: "effect on the decoder", help: "gain in the log odds that the decoder writes nothing, when clamped, on sound without speech" },
     { key: "stability", title: "stable", width: 72, value: (j) => L.stability[j], show: (v) => digits(v, 2), number: true,
-      long: "stability", help: "how well it is found again under other seeds" },
+      long: "stability", help: "IoU of its active frames with those of its best match in SAEs of other seeds" },
     { key: "name", title: "name", value: (j) => L.name[j], show: String },
   ].filter((c) => c.key === "latent" || (L[c.key] !== null && (c.key !== "name" || L.name.some(Boolean))));
 

@@ -11,7 +11,7 @@ from whisper_steer.lab.encoders import SpeechEncoder
 from whisper_steer.pages.choose import names_in
 from whisper_steer.sae import files
 from whisper_steer.sae.model import SAE
-from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.artifact import SAE_TENSORS, Artifact
 from whisper_steer.steer.find import resolve
 
 
@@ -20,6 +20,8 @@ class Source:
     """An SAE, with where it belongs."""
 
     name: str
+    path: Path
+    """of the SAE's file or folder"""
     sae: SAE
     model: str
     point: str
@@ -53,13 +55,16 @@ def opened(source: str, model: str | None, point: str | None) -> Source:
     if path.exists() and not (path / CARD).is_file():
         if model is None or point is None:
             raise UsageError(f"{source} is an SAE alone: say where it belongs with --model and --point")
-        return Source(path.name, files.load(path), model, point)
+        return Source(path.name, path, files.load(path), model, point)
     artifact = Artifact.load(resolve(source))
     if point not in (None, artifact.hook_point):
         raise UsageError(
             f"the SAE of {artifact.name} lies at {artifact.hook_point}: leave --point out, or pass another SAE's file"
         )
-    return Source(artifact.name, artifact.load_sae(), model or artifact.name, artifact.hook_point, artifact)
+    sae, folder = artifact.load_sae(), artifact.path or path
+    return Source(
+        artifact.name, folder / SAE_TENSORS, sae, model or artifact.name, artifact.hook_point, artifact
+    )
 
 
 __all__ = ["Source", "opened"]
