@@ -228,6 +228,11 @@ def test_wrong_usage_is_told(made: Made, tiny_path: Path, tmp_path: Path) -> Non
     assert (alone.exit_code, "--model" in alone.output) == (2, True)
     point = run("features", made.sae, "--model", tiny_path, "--point", "blocks.7", *data)
     assert (point.exit_code, "ln_post" in point.output) == (2, True)
+    belongs = ["--model", tiny_path, "--point", "blocks.1"]
+    latents = run("features", made.sae, *belongs, "--latents", "3,128", *data)
+    assert (latents.exit_code, "127" in latents.output) == (2, True)
+    empty = run("features", made.sae, *belongs, "--split", "fit", *data)
+    assert (empty.exit_code, "--split" in empty.output) == (1, True)
     assert not (tmp_path / "pages").exists()
 
 

@@ -18,8 +18,6 @@ from whisper_steer.pages.numbers import domain_of
 from whisper_steer.sae.model import SAE
 from whisper_steer.steer.artifact import Artifact
 
-TOP = 300
-
 
 def sampled(clips: Sequence[Clip], most: int, seed: int = 0) -> list[Clip]:
     """At most so many clips: the domains in turn, in each the data sets, in each the labels. No recordings."""
@@ -45,22 +43,27 @@ def _in_turn(clips: Sequence[Clip], key: Callable[[Clip], object]) -> list[Clip]
     return [clip for _, clip in sorted(numbered, key=lambda each: each[0])]
 
 
-def chosen(latents: str, auroc: np.ndarray, density: np.ndarray) -> list[int]:
-    """Those that ``--latents`` names, of (n_latents,) scores: ``all`` that are ever active; ``top:N``, those that tell
-    speech best, in either direction; or numbers with commas. Raises `UsageError`."""
-    n = len(auroc)
-    alive = np.flatnonzero(density > 0)
-    if latents == "all":
-        return [int(j) for j in alive]
-    if latents.startswith("top:") and latents[4:].isdigit():
-        strength = np.abs(np.nan_to_num(auroc[alive], nan=0.5) - 0.5)
-        return sorted(int(j) for j in alive[np.argsort(-strength, kind="stable")[: int(latents[4:])]])
-    parts = [part.strip() for part in latents.split(",")]
-    if not all(part.isdigit() and int(part) < n for part in parts):
+def check(latents: str, n: int) -> None:
+    """Raise `UsageError` unless ``--latents`` can be read: ``all``, ``top:N``, or numbers below n with commas."""
+    if latents == "all" or (latents.startswith("top:") and latents[4:].isdigit()):
+        return
+    if not all(part.strip().isdigit() and int(part) < n for part in latents.split(",")):
         raise UsageError(
             f"--latents {latents!r}: pass all, top:N, or numbers from 0 to {n - 1} separated by commas"
         )
-    return sorted({int(part) for part in parts})
+
+
+def chosen(latents: str, auroc: np.ndarray, density: np.ndarray) -> list[int]:
+    """Those that ``--latents`` names, of (n_latents,) scores: ``all`` that are ever active; ``top:N``, those of them
+    that tell speech best, in either direction; or numbers. Raises `UsageError` as `check`."""
+    check(latents, len(auroc))
+    alive = np.flatnonzero(density > 0)
+    if latents == "all":
+        return [int(j) for j in alive]
+    if latents.startswith("top:"):
+        strength = np.abs(np.nan_to_num(auroc[alive], nan=0.5) - 0.5)
+        return sorted(int(j) for j in alive[np.argsort(-strength, kind="stable")[: int(latents[4:])]])
+    return sorted({int(part) for part in latents.split(",")})
 
 
 def names_in(artifact: Artifact, point: str, sae: SAE) -> dict[int, str]:
@@ -101,4 +104,4 @@ def read_stability(path: Path, sae: Path, n_latents: int) -> np.ndarray:
     return found.mean(axis=0)
 
 
-__all__ = ["TOP", "chosen", "names_in", "read_stability", "sampled"]
+__all__ = ["check", "chosen", "names_in", "read_stability", "sampled"]

@@ -73,6 +73,7 @@ def features(
 
     check_target(out, WHAT, written)
     found = opened(source, model, point)
+    choose.check(latents, found.n_latents)
     encoder = open_encoder(found.model, "cpu")
     found.check(encoder)
     known = choose.read_stability(stability, found.path, found.n_latents) if stability else None

@@ -56,7 +56,7 @@ class Listened:
 
 def listen(encoder: SpeechEncoder, point: str, sae: SAE, clips: Sequence[Clip], tell: Tell) -> Listened:
     """Run clips through encoder and SAE; one that cannot be read is told and left out. Raises `DataError` where none
-    is left."""
+    is left, or there was none."""
     heard: list[Clip] = []
     spoken_in: list[np.ndarray] = []
     for clip in tqdm(clips, desc="speech in clips", unit="clip"):
@@ -67,7 +67,7 @@ def listen(encoder: SpeechEncoder, point: str, sae: SAE, clips: Sequence[Clip], 
             continue
         spoken_in.append(spoken(clip, samples, FRAMES))
         heard.append(clip)
-    if not heard:
+    if clips and not heard:
         raise DataError("none of the clips can be read: check the paths of --data")
     frames = frames_of(encoder, [point], heard)[point]
     counts = np.bincount(frames.clip, minlength=len(heard))

@@ -71,9 +71,12 @@
   }
 
   // ---- the table: only the rows in view exist
+  const block = () => Math.floor($("scroll").scrollTop / ROW / 10);
+  let drawn = 0;
   function draw() {
-    const first = Math.max(0, Math.floor($("scroll").scrollTop / ROW) - 10);
-    const last = Math.min(order.length, first + Math.ceil($("scroll").clientHeight / ROW) + 20);
+    drawn = block();
+    const first = Math.max(0, 10 * drawn - 10);
+    const last = Math.min(order.length, first + Math.ceil($("scroll").clientHeight / ROW) + 30);
     const space = (rows) => make("tr", { class: "space", style: `height:${rows * ROW}px`, "aria-hidden": "true" });
     const rows = order.slice(first, last).map((j, k) =>
       make("tr", { class: j === chosen ? "row on" : "row", "data-latent": j, "aria-rowindex": first + k + 1 },
@@ -265,7 +268,7 @@
     choose(Number(row.dataset.latent), narrow);
     if (!narrow) $("scroll").focus({ preventScroll: true });
   });
-  $("scroll").addEventListener("scroll", draw, { passive: true });
+  $("scroll").addEventListener("scroll", () => { if (block() !== drawn) draw(); }, { passive: true });
   addEventListener("resize", draw);
   addEventListener("hashchange", () => choose(parseInt(location.hash.slice(1), 10)));
 
