@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import re
 from html.parser import HTMLParser
@@ -162,6 +163,15 @@ def test_clamping_is_the_latent_set_and_nothing_else(made: Made, tiny_model: Whi
         samples = by_name[text["clip"]].samples()
         mel = _stock_mel(samples)
         assert text["plain"] == whisper.decode(tiny_model, mel, options).text
+
+
+def test_a_decoder_that_ends_at_once_writes_nothing(made: Made, tiny_model: Whisper) -> None:
+    silent = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        silent.decoder.ln.weight.zero_()
+        silent.decoder.ln.bias.copy_(10 * silent.decoder.token_embedding.weight[50256])
+    texts = Clamping(silent, "blocks.1", random_sae()).texts(_clips(made)[3], 5, 0.7)
+    assert texts.to_dict() == {"plain": "", "zero": "", "high": ""}
 
 
 class _Tags(HTMLParser):

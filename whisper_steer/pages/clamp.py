@@ -79,8 +79,9 @@ class Clamping:
         """What the decoder writes from activations (n, 1500, n_state)."""
         spoken = language or "en" if self.model.is_multilingual else "en"
         options = whisper.DecodingOptions(
-            language=spoken, without_timestamps=True, suppress_blank=False, fp16=False, sample_len=TOKENS
-        )
+            language=spoken, without_timestamps=True, suppress_blank=False, fp16=False, sample_len=TOKENS,
+            length_penalty=0.0,  # by default an empty result is divided by its length
+        )  # fmt: skip
         features = run_from(self.model.encoder, self.point, hidden)
         return [result.text for result in whisper.decode(self.model, features, options)]
 
