@@ -81,7 +81,7 @@ def features(
     listened = make.listen(encoder, found.point, found.sae, heard, lambda line: click.echo(line, err=True))
     numbers = listened.numbers
     shown = choose.chosen(latents, numbers.auroc, numbers.density)
-    extras, written_down = Extras(found.names(), known), {}
+    extras, written_down = Extras(found.names(encoder), known), {}
     silent = make.effect_clips(listened.frames.clips)
     if isinstance(getattr(encoder, "encoder", None), AudioEncoder) and silent:
         clamping = Clamping(load_model(found.model, "cpu"), found.point, found.sae)

@@ -12,7 +12,7 @@ from whisper_steer.pages.choose import names_in
 from whisper_steer.sae import files
 from whisper_steer.sae.model import SAE
 from whisper_steer.steer.artifact import SAE_TENSORS, Artifact
-from whisper_steer.steer.find import resolve
+from whisper_steer.steer.find import find, resolve
 
 
 @dataclass
@@ -44,9 +44,12 @@ class Source:
         if self.artifact is not None:
             self.artifact.check(encoder.fingerprint)
 
-    def names(self) -> dict[int, str]:
-        """Latent -> its name, of those that have one. Raises `ArtifactError`."""
-        return {} if self.artifact is None else names_in(self.artifact, self.point, self.sae)
+    def names(self, encoder: SpeechEncoder) -> dict[int, str]:
+        """Latent -> its name, of those that have one in the artifact, or else in the one that there is for the encoder.
+        Raises `ArtifactError`."""
+        path = find(encoder.fingerprint) if self.artifact is None else None
+        artifact = Artifact.load(path) if path else self.artifact
+        return {} if artifact is None else names_in(artifact, self.point, self.sae)
 
 
 def opened(source: str, model: str | None, point: str | None) -> Source:
