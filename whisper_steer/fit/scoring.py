@@ -60,7 +60,7 @@ def latent_scores(
 ) -> LatentScores:
     """All scores; the effect on the decoder is measured on up to ``n`` non-speech windows."""
     detection = _detection(sae, activations, seed)
-    effect, gradient = _effect(model, point, sae, activations, detection["high"], n)
+    effect, gradient = effect_on_decoder(model, point, sae, activations, detection["high"], n)
     return LatentScores(**detection, effect=effect, gradient=gradient)
 
 
@@ -96,7 +96,7 @@ def _detection(sae: SAE, activations: Activations, seed: int) -> dict[str, Tenso
     }
 
 
-def _effect(
+def effect_on_decoder(
     model: Whisper, point: str, sae: SAE, activations: Activations, high: Tensor, n: int
 ) -> tuple[Tensor, Tensor]:
     """``effect`` and ``gradient`` from up to n non-speech windows."""
