@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab import scenes
 from whisper_steer.data.load import load
 from whisper_steer.data.splits import select
 from whisper_steer.errors import DataError, UsageError
 from whisper_steer.fit.scenes import scenes as scenes_of
 from whisper_steer.fit.windows import plan
+from whisper_steer.lab import scenes
 
 
 def test_each_part_is_what_its_seed_gives_in_one_process(manifest: str, scene_folder: Path) -> None:

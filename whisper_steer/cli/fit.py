@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,7 +18,6 @@ from whisper_steer.fit.workplace import workplace
 from whisper_steer.gate.conformal import choose_threshold
 from whisper_steer.gate.store import load_gate
 from whisper_steer.models.load import load_model
-from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact, check_free, read_sae
 from whisper_steer.steer.steering import DEFAULT_MAX_SUPPRESSED_SPEECH
 
@@ -45,10 +45,12 @@ DEFAULTS = pipeline.Plan()
 @click.option(
     "--sae",
     type=click.Path(path_type=Path),
-    help="An SAE trained by lab.saes at --hook-point, in place of training.",
+    help="An SAE trained by whisper-steer sae train at --hook-point, in place of training.",
 )
 @click.option(
-    "--gate", type=click.Path(path_type=Path), help="A gate trained by lab.gates: it is calibrated only."
+    "--gate",
+    type=click.Path(path_type=Path),
+    help="A gate trained by whisper_steer.lab.gates: it is calibrated only.",
 )
 @click.option(
     "--scenes", type=click.IntRange(1), default=DEFAULTS.scenes, show_default=True, help="For the gate."
@@ -117,7 +119,7 @@ def fit(
         more_windows=scenes // 4,
         held_out=held_out,
         recordings=max(1, held_out // 30),
-        training=Training(steps=sae_steps, seed=seed),
+        training=replace(DEFAULTS.training, steps=sae_steps, seed=seed),
         seed=seed,
     )
     with workplace(work_dir) as work:

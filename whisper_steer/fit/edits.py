@@ -13,8 +13,9 @@ from whisper.model import Whisper
 from whisper_steer.encoders.record import Activations
 from whisper_steer.fit import scoring, selection, strengths
 from whisper_steer.fit.silence import describe, fit_silence
-from whisper_steer.sae.model import SAE, SAEConfig
-from whisper_steer.sae.train import Training, measure, train
+from whisper_steer.sae.model import SAE
+from whisper_steer.sae.plan import Plan
+from whisper_steer.sae.train import measure, train_on
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.methods import Edits
 
@@ -41,9 +42,7 @@ def fit_edits(
     full: Callable[[], Activations],
     work: Path,
     *,
-    expansion: int,
-    k: int,
-    training: Training,
+    training: Plan,
     seed: int,
     sae: SAE | None = None,
 ) -> Fitted:
@@ -53,7 +52,7 @@ def fit_edits(
     makes the windows of non-speech on which strengths are chosen. ``sae``: one that was trained elsewhere.
     """
     if sae is None:
-        sae = train(fitted, SAEConfig(fitted.hidden.shape[-1], expansion, k), training, work / "sae")
+        sae = train_on(fitted, training, work / "sae")
     scores = scoring.latent_scores(model, point, sae, fitted, n=60, seed=seed)
     indices = selection.edit_latents(scores)
     spoken = held_out.of(held_out.speech)
