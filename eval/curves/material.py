@@ -6,8 +6,9 @@ activations. A frame of audio carries speech if its clip does.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from whisper_steer.fit.listening import hard_speech
 from whisper_steer.fit.scoring import latent_scores
 from whisper_steer.fit.selection import EDIT_LATENTS, build_edits, edit_latents
 from whisper_steer.fit.silence import fit_silence
-from whisper_steer.sae.model import SAE
+from whisper_steer.sae.model import SAE, SAEConfig
 from whisper_steer.steer.artifact import edits_from, flat, part
 from whisper_steer.steer.methods import Edits
 
@@ -64,7 +65,7 @@ class Material:
         tensors = {f"sae.{name}": value for name, value in self.sae.state_dict().items()}
         tensors |= flat("edits", self.edits)
         tensors["components"] = self.components
-        about = {"point": self.point, "control": self.control, "k": str(self.sae.config.k)}
+        about = {"point": self.point, "control": self.control, "sae": json.dumps(asdict(self.sae.config))}
         with moved_into(path.parent) as scratch:
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, scratch / path.name, about)
 
@@ -75,7 +76,9 @@ class Material:
             with safe_open(path, "pt") as file:
                 about = file.metadata()
             tensors = load_file(path)
-            sae = SAE.of(part(tensors, "sae."), int(about["k"]))
+            config = SAEConfig(**json.loads(about["sae"]))
+            state = part(tensors, "sae.")
+            sae = SAE.of(state, config.k, config.activation, config.frame_norm)
             edits = edits_from(tensors)
             return cls(about["point"], edits, sae, tensors["components"], about["control"])
         except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:

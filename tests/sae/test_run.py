@@ -13,7 +13,6 @@ import pytest
 import torch
 from bench import corpus
 from helpers import run as command
-from safetensors import safe_open
 
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.load import load
@@ -57,11 +56,11 @@ def test_each_sae_is_a_file_of_its_own(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} - {LOCK} == set(files)
     sae = load_sae(trained / "blocks.0.safetensors")
     torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(64), atol=1e-3, rtol=0)
-    with safe_open(trained / "soft-frozen-ln_post.safetensors", "pt") as file:
-        about = file.metadata()
-    assert (about["kind"], about["k"], about["point"]) == ("batch-topk", "4", "ln_post")
-    assert about["control"] == "soft-frozen" and about["fingerprint"].startswith("sha256:")
-    assert json.loads(about["plan"])["steps"] == 30
+    assert sae.config.k == 4 and sae.about["control"] is None
+    about = load_sae(trained / "soft-frozen-ln_post.safetensors").about
+    assert (about["hook_point"], about["control"]) == ("ln_post", "soft-frozen")
+    assert about["fingerprint"].startswith("sha256:")
+    assert about["training"]["kind"] == "batch-topk" and about["training"]["steps"] == 30
 
 
 def test_the_log_tells_how_it_went(trained: Path) -> None:
@@ -130,9 +129,10 @@ def test_the_other_kinds_are_written(kind: str, tiny_path: Path, data: str, tmp_
         "frozen-decoder",
     ]
     assert command(*asked, "--out", tmp_path).exit_code == 0
-    with safe_open(tmp_path / "frozen-decoder-blocks.0.safetensors", "pt") as file:
-        assert file.metadata()["kind"] == kind
-        assert list(file.get_tensor("threshold").shape) == ([64] if kind == "jumprelu" else [])
+    sae = load_sae(tmp_path / "frozen-decoder-blocks.0.safetensors")
+    assert sae.about["training"]["kind"] == kind
+    assert list(sae.threshold.shape) == ([64] if kind == "jumprelu" else [])
+    assert sae.config.activation == ("topk" if kind == "topk" else "threshold")
 
 
 def test_hook_points_are_named_or_all() -> None:

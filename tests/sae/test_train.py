@@ -54,9 +54,11 @@ def test_every_kind_finds_the_directions_that_made_the_data(
     assert 1.5 < seen.mean_active < 6  # k = 3 a frame
 
 
-def test_the_quality_of_a_stack_is_that_of_the_sae_it_gives(activations: Activations) -> None:
-    source = Windowed(activations, PLAN)
-    stack = Stack(PLAN, ["x"], [Member("x")], source.sample())
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_quality_of_a_stack_is_that_of_the_sae_it_gives(kind: str, activations: Activations) -> None:
+    plan = replace(PLAN, kind=kind, steps=60)  # type: ignore[arg-type]
+    source = Windowed(activations, plan)
+    stack = Stack(plan, ["x"], [Member("x")], source.sample())
     train(stack, source)
     h = source.sample()[0]
     expected = quality(stack.sae(0), h)

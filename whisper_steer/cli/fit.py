@@ -18,7 +18,9 @@ from whisper_steer.fit.workplace import workplace
 from whisper_steer.gate.conformal import choose_threshold
 from whisper_steer.gate.store import load_gate
 from whisper_steer.models.load import load_model
-from whisper_steer.steer.artifact import Artifact, check_free, read_sae
+from whisper_steer.sae.files import load as load_sae
+from whisper_steer.sae.model import SAE
+from whisper_steer.steer.artifact import Artifact, check_free
 from whisper_steer.steer.steering import DEFAULT_MAX_SUPPRESSED_SPEECH
 
 DEFAULTS = pipeline.Plan()
@@ -45,7 +47,8 @@ DEFAULTS = pipeline.Plan()
 @click.option(
     "--sae",
     type=click.Path(path_type=Path),
-    help="An SAE trained by whisper-steer sae train at --hook-point, in place of training.",
+    help="An SAE of activations at --hook-point, in place of training: ours, SAELens', AudioSAE's, "
+    "dictionary_learning's.",
 )
 @click.option(
     "--gate",
@@ -111,6 +114,8 @@ def fit(
     check_free(target)
     clips = _clips(speech, nonspeech, manifest)
     trained, gate_point = (None, gate_point) if gate is None else load_gate(gate)
+    read = None if sae is None else load_sae(sae)
+    hook_point = _point_of(read, hook_point)
     loaded = load_model(model, device, model_dir)
     plan = pipeline.Plan(
         speech_windows=speech_windows,
@@ -132,7 +137,7 @@ def fit(
             gate_point=gate_point,
             edits=None if edits is None else Artifact.load(edits),
             gate=trained,
-            sae=None if sae is None else read_sae(sae),
+            sae=read,
             plan=plan,
         )
     artifact.info["command"] = shlex.join(
@@ -150,6 +155,7 @@ def summary(artifact: Artifact, path: Path) -> str:
         f"{path}: {artifact.name}, edits at {artifact.hook_point}, gate at {artifact.gate_point}",
         f"SAE: {sae['n_latents']} latents, {sae['mean_active']:.0f} active a frame, "
         f"{sae['explained_variance']:.1%} of variance explained, {sae['dead']:.1%} dead",
+        *_calibration(sae.get("calibrated")),
         f"edits: {len(info['latents'])} latents, selected by {info['selected_by']}",
     ]
     best = min(gates, key=lambda kind: gates[kind]["cost"], default=None)
@@ -171,6 +177,23 @@ def summary(artifact: Artifact, path: Path) -> str:
         f"calibration: {calibration.utterances} utterances, smallest promise {smallest:.2%}; threshold {threshold:.2f}"
     )
     return "\n".join(lines)
+
+
+def _point_of(sae: SAE | None, hook_point: str | None) -> str | None:
+    """Where the edits are to be: where the SAE's file says it lies, if it does. Raises `UsageError` for another."""
+    said = None if sae is None else sae.about.get("hook_point")
+    if said is not None and hook_point not in (None, said):
+        raise UsageError(f"the SAE is one of {said}, not of {hook_point}: leave out --hook-point")
+    return hook_point or said
+
+
+def _calibration(told: dict[str, float] | None) -> list[str]:
+    if not told:
+        return []
+    return [
+        f"SAE: it kept the {told['k']} largest latents of each frame; here those above {told['threshold']:.4f}, "
+        f"as many on average over {told['frames']} frames"
+    ]
 
 
 def _clips(speech: Path | None, nonspeech: Path | None, manifest: Path | None) -> list[Clip]:

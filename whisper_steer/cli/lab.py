@@ -10,7 +10,10 @@ from whisper_steer.cli import LazyGroup
 
 SAE = {
     "train": ("whisper_steer.sae.command:train", "Train SAEs of an encoder's blocks."),
-    "convert": ("whisper_steer.sae.command:convert", "Read an SAE of any known format, write another."),
+    "convert": (
+        "whisper_steer.sae.convert_command:convert",
+        "Read an SAE of any known format, write another.",
+    ),
 }
 LAB = {
     "stability": ("whisper_steer.lab.stability:stability", "Do SAEs of other seeds find the same features?"),

@@ -18,8 +18,9 @@ from whisper_steer.explain.examples import balanced, quiet, windows
 from whisper_steer.explain.names import Names
 from whisper_steer.explain.naming import choose_names, labelled
 from whisper_steer.models.load import load_model
+from whisper_steer.sae.files import load as load_sae
 from whisper_steer.sae.model import SAE
-from whisper_steer.steer.artifact import Artifact, read_sae
+from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.find import resolve
 
 MOST_CLIPS: dict[Split, int] = {"fit": 40, "choose": 20}
@@ -56,7 +57,7 @@ def name_latents(
     loaded = Artifact.load(resolve(artifact))
     encoder = load_model(model or loaded.name, None, model_dir).encoder
     clips = load(f"manifest:{manifest}")
-    used: SAE = loaded.load_sae() if sae is None else read_sae(sae)
+    used: SAE = loaded.load_sae() if sae is None else load_sae(sae)
     place = point or loaded.hook_point
     prefix = Prefix(encoder, place)
     parts = {}

@@ -66,7 +66,7 @@ class Names:
     def save(self, folder: str | Path) -> None:
         """Write both files into an artifact's folder. Raises `OSError`."""
         folder = Path(folder)
-        tensors = {f"latents.{k}": v.half() for k, v in vars(self.latents).items()}
+        tensors = {f"latents.{k}": v.half() for k, v in self.latents.tensors().items()}
         tensors |= {"levels": self.levels} | {f"vote.{k}": v for k, v in vars(self.vote).items()}
         content = {
             "schema": SCHEMA,

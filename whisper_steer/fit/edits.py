@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from whisper.model import Whisper
 
 from whisper_steer.encoders.record import Activations
 from whisper_steer.fit import scoring, selection, strengths
 from whisper_steer.fit.silence import describe, fit_silence
+from whisper_steer.sae.calibrate import FRAMES, calibrated, in_common_units
 from whisper_steer.sae.model import SAE
 from whisper_steer.sae.plan import Plan
 from whisper_steer.sae.train import measure, train_on
@@ -49,9 +51,13 @@ def fit_edits(
     """Train the SAE on ``fitted``, measure it on ``held_out``, choose latents and the strength of every method.
 
     ``hard`` is held-out speech that is hard to hear, on which the condition of silence is calibrated as well; ``full``
-    makes the windows of non-speech on which strengths are chosen. ``sae``: one that was trained elsewhere.
+    makes the windows of non-speech on which strengths are chosen. ``sae``: one that was trained elsewhere; a top-k one
+    is calibrated on ``fitted``.
     """
-    if sae is None:
+    came_with: dict[str, Any] = {} if sae is None else {"from": sae.about}
+    if sae is not None:
+        sae, came_with["calibrated"] = made_usable(sae, fitted, seed)
+    else:
         sae = train_on(fitted, training, work / "sae")
     scores = scoring.latent_scores(model, point, sae, fitted, n=60, seed=seed)
     indices = selection.edit_latents(scores)
@@ -64,6 +70,7 @@ def fit_edits(
             **asdict(sae.config),
             "n_latents": sae.config.n_latents,
             **asdict(measure(sae, held_out)),
+            **came_with,
         },
         "selected_by": "effect on the decoder",
         "latents": selection.describe(scores, indices, edits),
@@ -71,6 +78,18 @@ def fit_edits(
         "left_by_strength": shares,
     }
     return Fitted(edits, chosen, sae, selection.gate_latents(scores), info)
+
+
+def made_usable(sae: SAE, fitted: Activations, seed: int) -> tuple[SAE, dict[str, Any] | None]:
+    """One whose latents stand alone, in units of norm 1; and how it was calibrated, None where it was not."""
+    rng = np.random.default_rng(seed)
+    index = fitted.frame_index(rng)
+    index = index[np.sort(rng.permutation(len(index))[:FRAMES])]
+    frames, told = fitted.gather(index), None
+    if sae.config.activation == "topk":
+        sae = calibrated(sae, frames)
+        told = {"k": sae.config.k, "threshold": float(sae.threshold), "frames": len(frames)}
+    return in_common_units(sae, frames), told
 
 
 def edits_of(artifact: Artifact) -> Fitted:

@@ -6,10 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from whisper_steer.data.clips import Clip
@@ -19,6 +17,7 @@ from whisper_steer.files.output import moved_into
 from whisper_steer.lab.encoders import SpeechEncoder, WhisperEncoder, open_encoder
 from whisper_steer.sae import recovered
 from whisper_steer.sae.augment import Augment
+from whisper_steer.sae.files import save
 from whisper_steer.sae.plan import Plan
 from whisper_steer.sae.pool import BUFFER, Pool
 from whisper_steer.sae.processes import Processes
@@ -166,20 +165,14 @@ def add_recovered(rows: Rows, stack: Stack, job: Job, choose: Sequence[Clip], de
 
 
 def write(job: Job, stack: Stack, encoder: SpeechEncoder) -> None:
-    """Each SAE as a file of its own: matrices in float16, and in its metadata what it is of and how it was trained."""
-    with moved_into(job.out) as folder:
-        for index, member in enumerate(stack.members):
-            tensors = {
-                name: tensor.half() if tensor.ndim == 2 else tensor
-                for name, tensor in stack.tensors(index).items()
-            }
-            about: dict[str, Any] = {
-                "kind": job.plan.kind,
-                "k": job.plan.k,
-                "point": member.point,
-                "control": member.control or "",
-                "model": Path(job.model).name,
-                "fingerprint": encoder.fingerprint,
-                "plan": json.dumps(asdict(job.plan)),
-            }
-            save_file(tensors, folder / f"{member.name}.safetensors", {k: str(v) for k, v in about.items()})
+    """Each SAE as a file of its own, with what it is of and how it was trained."""
+    for index, member in enumerate(stack.members):
+        sae = stack.sae(index)
+        sae.about = {
+            "hook_point": member.point,
+            "model": Path(job.model).name,
+            "fingerprint": encoder.fingerprint,
+            "control": member.control,
+            "training": asdict(job.plan),
+        }
+        save(sae, job.out / f"{member.name}.safetensors", half=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from whisper_steer.sae import sparsity
 from whisper_steer.sae.controls import coloured, turn_back
-from whisper_steer.sae.model import SAE, normalise
+from whisper_steer.sae.model import SAE, Activation, normalise
 from whisper_steer.sae.plan import TOP_K, Plan
 
 AUX_FRAMES, AUX_WEIGHT = 256, 1 / 32
@@ -180,7 +180,8 @@ class Stack:
 
     def sae(self, index: int) -> SAE:
         """One of them, for use."""
-        return SAE.of(self.tensors(index), self.plan.k)
+        activation: Activation = "topk" if self.plan.kind == "topk" else "threshold"
+        return SAE.of(self.tensors(index), self.plan.k, activation)
 
     def state(self) -> dict[str, Tensor]:
         """All that a later `restore` needs to go on as if nothing had happened."""

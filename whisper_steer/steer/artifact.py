@@ -21,6 +21,7 @@ from whisper_steer.errors import ArtifactError, FingerprintError
 from whisper_steer.files.card import CARD, damaged, read_card
 from whisper_steer.files.replace import check_target, replacing
 from whisper_steer.gate.kinds import KINDS, Gate, Linear
+from whisper_steer.sae.formats import own
 from whisper_steer.sae.model import SAE, Latents
 from whisper_steer.steer.methods import Edits
 from whisper_steer.steer.silence import Condition, Silence
@@ -89,8 +90,7 @@ class Artifact:
         with replacing(path, "artifact", _written) as folder:
             (folder / TENSORS).write_bytes(save(_tensors(self)))
             if self.sae is not None:
-                state = {k: v.half().contiguous() for k, v in self.sae.state_dict().items()}
-                (folder / SAE_TENSORS).write_bytes(save(state))
+                (folder / SAE_TENSORS).write_bytes(own.content(self.sae, half=True))
             (folder / CARD).write_text(json.dumps(self.card(), indent=2) + "\n", encoding="utf-8")
         self.path = path
         return path
@@ -178,11 +178,8 @@ class Artifact:
 
 
 def read_sae(path: Path, k: int = 50) -> SAE:
-    """An SAE from its file; ``k``, of which the file says nothing, matters in training only. Raises `ArtifactError`."""
-    try:
-        return SAE.of(load_file(path), k)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise damaged(path, error) from error
+    """An SAE from a file of our own format; ``k`` is that of one whose file does not say it. Raises `ArtifactError`."""
+    return own.read(path, k)
 
 
 def check_free(path: str | Path) -> None:
@@ -201,7 +198,7 @@ def _tensors(artifact: Artifact) -> dict[str, Tensor]:
     tensors = flat("edits", edits)
     tensors |= {f"gate.{name}": value for name, value in vars(gate).items() if isinstance(value, Tensor)}
     if isinstance(gate, Linear) and gate.latents is not None:
-        tensors |= {f"gate.latents.{name}": value for name, value in vars(gate.latents).items()}
+        tensors |= {f"gate.latents.{name}": value for name, value in gate.latents.tensors().items()}
     tensors |= {
         "calibration.curve": artifact.calibration.curve,
         "calibration.nonspeech": artifact.calibration.nonspeech,
@@ -228,7 +225,7 @@ def edits_from(tensors: Mapping[str, Tensor]) -> Edits:
 def flat(name: str, parts: Edits | Silence | Condition | Latents) -> dict[str, Tensor]:
     """The tensors of nested parts under dotted names."""
     found: dict[str, Tensor] = {}
-    for key, value in vars(parts).items():
+    for key, value in (parts.tensors() if isinstance(parts, Latents) else vars(parts)).items():
         found |= {f"{name}.{key}": value} if isinstance(value, Tensor) else flat(f"{name}.{key}", value)
     return found
 

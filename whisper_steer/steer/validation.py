@@ -91,8 +91,11 @@ def _check_latents(name: str, latents: Latents, n_state: int, n: int) -> None:
     _check(f"{name}.mean", latents.mean, n_state)
     _check(f"{name}.weight", latents.weight, n_state, n)
     _check(f"{name}.bias", latents.bias, n)
-    _check(f"{name}.threshold", latents.threshold)
+    _check(f"{name}.threshold", latents.threshold, *([n] if latents.threshold.dim() else []))
     _check(f"{name}.directions", latents.directions, n, n_state)
+    if latents.frame_norm is not None:
+        _check(f"{name}.frame_norm", latents.frame_norm)
+        _need(bool(latents.frame_norm > 0), f"{name}.frame_norm is not above 0")
 
 
 def _check(name: str, tensor: Tensor, *shape: int) -> None:
