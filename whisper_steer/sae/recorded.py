@@ -18,7 +18,7 @@ from tqdm import tqdm
 from whisper_steer.files.disk import allocate, write_whole
 from whisper_steer.sae.windows import BATCH, Heard
 
-FLUSH_EVERY = 10
+FLUSH_EVERY = 4
 """batches of windows"""
 
 

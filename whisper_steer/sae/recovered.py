@@ -103,6 +103,7 @@ def hear(model: Whisper, clips: Sequence[Clip], point: str | None = None, edit: 
     return found
 
 
+@torch.no_grad()
 def cross_entropy(model: Whisper, features: Tensor, text: str, language: str) -> float:
     """Nats per token of a transcript, its end included, fed to the decoder; ``features``: (1, 1500, n_state)."""
     tokenizer = get_tokenizer(

@@ -26,7 +26,7 @@ MOMENTUM = 0.99
 """of Batch-Top-K's threshold for inference, the running mean of the smallest value kept"""
 FIRST_THRESHOLD = 1e-3
 """of JumpReLU (arXiv 2407.14435)"""
-FIRST_L1, L1_RATE = 1e-3, 0.01
+FIRST_L1, L1_RATE = 0.01, 0.03
 CHUNK = 4096
 WEIGHTS = ("W_enc", "W_dec", "b_enc", "b_dec")
 
