@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import small_hubert
 from whisper.model import Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
@@ -37,24 +38,8 @@ def hf_folder(tiny_model: Whisper, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["layer norm first", "layer norm last"])
 def hubert_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small HuBERT with random weights, of the large model's and of the base model's kind."""
-    torch.manual_seed(0)
-    config = transformers.HubertConfig(
-        hidden_size=24,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=48,
-        conv_dim=(16,) * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-        do_stable_layer_norm=request.param,
-        feat_extract_norm="layer" if request.param else "group",
-    )
-    folder = tmp_path_factory.mktemp("models") / "hubert"
-    transformers.HubertModel(config).save_pretrained(folder)
-    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=request.param)
-    extractor.save_pretrained(folder)
-    return folder
+    """Of the large model's kind and of the base model's."""
+    return small_hubert(tmp_path_factory.mktemp("models") / "hubert", request.param)
 
 
 def test_hubert_gives_the_hidden_states_of_transformers(

@@ -13,6 +13,7 @@ import pytest
 import torch
 from bench import corpus
 from helpers import run as command
+from helpers import small_hubert
 
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.load import load
@@ -133,6 +134,15 @@ def test_the_other_kinds_are_written(kind: str, tiny_path: Path, data: str, tmp_
     assert sae.about["training"]["kind"] == kind
     assert list(sae.threshold.shape) == ([64] if kind == "jumprelu" else [])
     assert sae.config.activation == ("topk" if kind == "topk" else "threshold")
+
+
+def test_hubert_is_trained_on_without_a_decoder(data: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    folder = small_hubert(tmp_path / "hubert", layer_norm_first=True)
+    assert command(*_asked(folder, data, "all"), "--augment", "--out", tmp_path / "out").exit_code == 0
+    assert {row["sae"] for row in _rows(tmp_path / "out")} == {"blocks.0", "blocks.1", "blocks.2"}
+    assert not any("loss_recovered" in row for row in _rows(tmp_path / "out"))
+    assert load_sae(tmp_path / "out" / "blocks.2.safetensors").W_dec.shape == (48, 24)
 
 
 def test_hook_points_are_named_or_all() -> None:

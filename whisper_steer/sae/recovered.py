@@ -63,8 +63,8 @@ def with_decoder(name: str, device: torch.device) -> Whisper:
 
 
 @dataclass
-class Heard:
-    """Of one way to hear a set of clips."""
+class Transcribed:
+    """What one way to hear a set of clips gave."""
 
     losses: list[float] = field(default_factory=list)
     """cross-entropy per token, in nats, of each clip"""
@@ -87,9 +87,11 @@ def suitable(clips: Sequence[Clip], model: Whisper, n: int, choose: Callable[[Cl
 
 
 @torch.no_grad()
-def hear(model: Whisper, clips: Sequence[Clip], point: str | None = None, edit: Edit | None = None) -> Heard:
+def hear(
+    model: Whisper, clips: Sequence[Clip], point: str | None = None, edit: Edit | None = None
+) -> Transcribed:
     """Every clip with the activations at a point edited, decoded greedily without timestamps."""
-    found, device = Heard(), next(model.parameters()).device
+    found, device = Transcribed(), next(model.parameters()).device
     edits = [] if point is None or edit is None else [(point, edit)]
     for clip in clips:
         mel = window_mel(clip.samples(), model.dims.n_mels)[None].to(device)
@@ -117,7 +119,9 @@ def cross_entropy(model: Whisper, features: Tensor, text: str, language: str) ->
     return float(F.cross_entropy(logits.float(), tokens[0, len(start) :]))
 
 
-def recovered(clean: Heard, ablated: Heard, through: Heard, clips: Sequence[Clip]) -> dict[str, float]:
+def recovered(
+    clean: Transcribed, ablated: Transcribed, through: Transcribed, clips: Sequence[Clip]
+) -> dict[str, float]:
     """The figures of one SAE: means over clips, word error rates over all words."""
     references = [normalize(clip.text or "", clip.normalizer) for clip in clips]
     kept = [i for i, text in enumerate(references) if text]

@@ -145,7 +145,7 @@ def add_recovered(rows: Rows, stack: Stack, job: Job, choose: Sequence[Clip], de
     if not clips:
         return
     clean = recovered.hear(model, clips)
-    ablated: dict[str, recovered.Heard] = {}
+    ablated: dict[str, recovered.Transcribed] = {}
     for index, row in enumerate(rows):
         point, mean = row["point"], stack.mean[index]
         if point not in ablated:
