@@ -21,7 +21,7 @@ def frames(points: int, n: int = 64, seed: int = 0) -> torch.Tensor:
 
 def test_a_step_is_adam_on_the_squared_error_of_a_batch_top_k_sae() -> None:
     """Against the module for inference, trained by plain code."""
-    plan = replace(PLAN, learning_rate=1e-3)
+    plan = replace(PLAN, learning_rate=1e-3, steps=40)  # the warm-up is over after two of them
     stack = Stack(plan, ["a", "b"], [Member("a"), Member("b")], frames(2, 500))
     lone = SAE(SAEConfig(16, 4, k=4))
     with torch.no_grad():
@@ -40,7 +40,7 @@ def test_a_step_is_adam_on_the_squared_error_of_a_batch_top_k_sae() -> None:
         optimiser.step()
         with torch.no_grad():
             lone.W_dec /= lone.W_dec.norm(dim=1, keepdim=True)
-            lone.threshold.lerp_(kept, 0.01 if step else 1.0)
+            lone.threshold.lerp_(kept, 0.01 if step > 0 else 1.0)
         stack.learn(h, step)
     for name, tensor in stack.tensors(1).items():
         torch.testing.assert_close(tensor, getattr(lone, name).detach(), rtol=1e-4, atol=1e-6)

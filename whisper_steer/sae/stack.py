@@ -23,7 +23,7 @@ from whisper_steer.sae.plan import TOP_K, Plan
 AUX_FRAMES, AUX_WEIGHT = 256, 1 / 32
 """of a batch, on which dead latents, half as many as the activations have dimensions, explain the rest"""
 MOMENTUM = 0.99
-"""of Batch-Top-K's threshold for inference, the running mean of the smallest value kept"""
+"""of Batch-Top-K's threshold for inference, the running mean of the smallest value kept behind the warm-up"""
 FIRST_THRESHOLD = 1e-3
 """of JumpReLU (arXiv 2407.14435)"""
 FIRST_L1, L1_RATE = 0.01, 0.03
@@ -108,7 +108,8 @@ class Stack:
             self.W_dec /= self.W_dec.norm(dim=-1, keepdim=True)
             self._hold_controls()
             if kept is not None:
-                self.threshold.lerp_(kept[:, None, None], 1 - MOMENTUM if step else 1.0)
+                warm = plan.sparsity_at(step) < 1
+                self.threshold.lerp_(kept[:, None, None], 1.0 if warm else 1 - MOMENTUM)
             if plan.kind == "jumprelu":
                 self.threshold.clamp_(min=0)
             self.idle += 1
