@@ -54,15 +54,15 @@ def test_hubert_gives_the_hidden_states_of_transformers(
     for samples, by_point in zip(sounds, found, strict=True):
         values = extractor(samples, sampling_rate=16000, return_tensors="pt").input_values
         with torch.no_grad():
-            states = model(values, output_hidden_states=True).hidden_states
-        stable = model.config.do_stable_layer_norm  # there the last state is taken behind a layer norm
+            found_by_theirs = model(values, output_hidden_states=True)
+        states = [state[0] for state in found_by_theirs.hidden_states]
         assert len(states) == 4
-        for i, point in enumerate(encoder.points[:-1] if stable else encoder.points):
-            torch.testing.assert_close(by_point[point], states[i + 1][0], atol=1e-4, rtol=1e-4)
+        for i, point in enumerate(encoder.points[:-1]):
+            torch.testing.assert_close(by_point[point], states[i + 1], atol=1e-4, rtol=1e-4)
         last = by_point["blocks.2"]
-        torch.testing.assert_close(
-            model.encoder.layer_norm(last) if stable else last, states[-1][0], atol=1e-4, rtol=1e-4
-        )
+        if model.config.do_stable_layer_norm:
+            last = model.encoder.layer_norm(last)
+        torch.testing.assert_close(last, found_by_theirs.last_hidden_state[0], atol=1e-4, rtol=1e-4)
 
 
 def test_all_formats_of_one_whisper_give_the_same_activations(

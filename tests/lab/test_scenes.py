@@ -39,5 +39,5 @@ def test_nothing_is_overwritten_and_half_a_folder_is_never_left(
     with pytest.raises(DataError):
         scenes.make([f"manifest:{tmp_path / 'none.jsonl'}"], 1, 0, 1, 1, tmp_path / "out")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(DataError, match=r"python -m lab\.scenes"):
+    with pytest.raises(DataError, match=r"python -m whisper_steer\.lab\.scenes"):
         scenes.read(tmp_path, "fit")

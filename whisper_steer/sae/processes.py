@@ -39,7 +39,10 @@ class Processes:
 
     def device(self, asked: str | None) -> str | None:
         """This process's own device, where there are several."""
-        return asked if self.state is None else str(self.state.device)
+        if self.state is None:
+            return asked
+        found = self.state.device
+        return "cpu" if found.type == "cpu" else str(found)
 
     def share(self, points: Sequence[str]) -> list[str]:
         """Every n-th of the points. Raises `UsageError` where there are fewer than processes."""
