@@ -129,6 +129,27 @@ def telling_artifact(
     return artifact
 
 
+def small_hubert(folder: Path, layer_norm_first: bool) -> Path:
+    """A HuBERT of transformers with random weights: three blocks, activations of width 24."""
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.HubertConfig(
+        hidden_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=48,
+        conv_dim=(16,) * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        do_stable_layer_norm=layer_norm_first,
+        feat_extract_norm="layer" if layer_norm_first else "group",
+    )
+    transformers.HubertModel(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=layer_norm_first).save_pretrained(folder)
+    return folder
+
+
 class Told(Steering):
     """Steering that is told where somebody speaks: (start, end) in seconds, each longer than a second."""
 

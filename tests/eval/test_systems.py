@@ -19,13 +19,13 @@ from whisper_steer.encoders.hooks import hooked
 from whisper_steer.errors import UsageError
 from whisper_steer.eval.probes import lifted, no_speech_logit, text_margin
 from whisper_steer.eval.session import Session, StandIn
-from whisper_steer.eval.soft_frozen import COSINE, turn_back
 from whisper_steer.eval.store import Store
 from whisper_steer.eval.systems import SYSTEMS, choose_systems
 from whisper_steer.eval.systems.decoder import masked, projected
 from whisper_steer.eval.systems.text import deloop, remove_phrases
 from whisper_steer.eval.vads import firered, silero, silero_probability
 from whisper_steer.runtimes.results import first_speech
+from whisper_steer.sae.controls import COSINE, turn_back
 from whisper_steer.steer.steering import Steering
 
 AUDIO = (0.1 * np.random.default_rng(0).standard_normal(32000)).astype(np.float32)

@@ -18,7 +18,7 @@ from whisper_steer.errors import FitError
 from whisper_steer.fit.pipeline import Plan, fit, held_out
 from whisper_steer.gate.kinds import Linear
 from whisper_steer.sae.model import SAE
-from whisper_steer.sae.train import Training
+from whisper_steer.sae.plan import Plan as Training
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.steering import Steering
 
@@ -31,9 +31,7 @@ PLAN = Plan(
     recordings=1,
     hard=1,
     strength_windows=2,
-    expansion=2,
-    k=4,
-    training=Training(steps=20, batch=256),
+    training=Training(k=4, expansion=2, steps=20, batch=256),
     conv_steps=20,
 )
 

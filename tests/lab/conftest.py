@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bench import corpus
 
-from lab import scenes
+from whisper_steer.lab import scenes
 
 
 @pytest.fixture(scope="session")

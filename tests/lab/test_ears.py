@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from helpers import random_sae
 
-from lab.ears import SparseConv, telling
 from whisper_steer.gate.kinds import Conv
+from whisper_steer.lab.ears import SparseConv, telling
 
 
 def test_the_latents_that_tell_speech_come_first() -> None:

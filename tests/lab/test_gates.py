@@ -8,11 +8,10 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from whisper.model import Whisper
 
-from lab import gates
-from lab.activations import mels
-from lab.scenes import read
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.gate.kinds import Conv
+from whisper_steer.lab import gates
+from whisper_steer.lab.scenes import read
 
 
 def test_a_gate_from_scenes_to_file(
@@ -32,7 +31,7 @@ def test_a_gate_from_scenes_to_file(
         gate = Conv(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     assert gate.hidden_weight.shape == (32, 8)
     hidden = Prefix(tiny_model.encoder, "blocks.1")(
-        mels(read(scene_folder, "choose"), 80, torch.device("cpu"))
+        gates.mels(read(scene_folder, "choose"), 80, torch.device("cpu"))
     )
     evidence = gate.evidence(hidden)
     assert evidence.shape == (2, 750) and bool(evidence.isfinite().all()) and float(evidence.std()) > 0

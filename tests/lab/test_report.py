@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.report import report
 from whisper_steer.errors import DataError
+from whisper_steer.lab.report import report
 
 ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))

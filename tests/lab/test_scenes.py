@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab import scenes
 from whisper_steer.data.load import load
 from whisper_steer.data.splits import select
 from whisper_steer.errors import DataError, UsageError
 from whisper_steer.fit.scenes import scenes as scenes_of
 from whisper_steer.fit.windows import plan
+from whisper_steer.lab import scenes
 
 
 def test_each_part_is_what_its_seed_gives_in_one_process(manifest: str, scene_folder: Path) -> None:
@@ -39,5 +39,5 @@ def test_nothing_is_overwritten_and_half_a_folder_is_never_left(
     with pytest.raises(DataError):
         scenes.make([f"manifest:{tmp_path / 'none.jsonl'}"], 1, 0, 1, 1, tmp_path / "out")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(DataError, match=r"python -m lab\.scenes"):
+    with pytest.raises(DataError, match=r"python -m whisper_steer\.lab\.scenes"):
         scenes.read(tmp_path, "fit")

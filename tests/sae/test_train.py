@@ -1,4 +1,4 @@
-"""If these fail, a killed fit does not come back to the same SAE, or the SAE does not find what is there."""
+"""If these fail, a killed training does not come back to the same SAE, or the SAE does not find what is there."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from whisper_steer.encoders.record import Activations
-from whisper_steer.errors import FitError
-from whisper_steer.sae.model import SAEConfig
-from whisper_steer.sae.train import Training, batch_top_k, measure, train
+from whisper_steer.errors import FitError, UsageError
+from whisper_steer.sae import train as training
+from whisper_steer.sae.plan import KINDS, Plan
+from whisper_steer.sae.stack import Member, Stack
+from whisper_steer.sae.train import State, Windowed, measure, quality, quality_in, train, train_on
 
 N_STATE, N_TRUE = 16, 24
+PLAN = Plan(k=3, expansion=3, steps=500, batch=512, learning_rate=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -35,75 +37,100 @@ def activations(directions: torch.Tensor) -> Activations:
     )
 
 
-def test_it_finds_the_directions_that_made_the_data(
-    activations: Activations, directions: torch.Tensor
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_finds_the_directions_that_made_the_data(
+    kind: str, activations: Activations, directions: torch.Tensor
 ) -> None:
-    config = SAEConfig(N_STATE, expansion=3, k=3)
-    sae = train(activations, config, Training(steps=500, batch=512, learning_rate=5e-3))
-    found = (directions @ sae.W_dec.T).amax(dim=1)
-    untrained = (directions @ train(activations, config, Training(steps=1, batch=512)).W_dec.T).amax(dim=1)
-    assert float((found > 0.9).float().mean()) > 0.6
-    assert float((found > 0.9).float().mean()) > float((untrained > 0.9).float().mean()) + 0.4
-    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(48))
-    quality = measure(sae, activations)
-    assert quality.explained_variance > 0.85
-    assert 1 < quality.mean_active < 6  # k = 3 a frame, by the threshold learned in training
+    plan = replace(PLAN, kind=kind)  # type: ignore[arg-type]
+    source = Windowed(activations, plan)
+    stack = Stack(plan, ["x"], [Member("x")], source.sample())
+    before = (directions @ stack.W_dec[0].T).amax(dim=1)
+    train(stack, source)
+    found = (directions @ stack.W_dec[0].T).amax(dim=1)
+    assert float((found > 0.9).float().mean()) > float((before > 0.9).float().mean()) + 0.4
+    torch.testing.assert_close(stack.W_dec[0].norm(dim=1), torch.ones(48))
+    seen = quality_in(stack, 0, source.sample()[0])
+    assert seen.explained_variance > (0.5 if kind == "relu" else 0.8)  # the L1 norm shrinks what it keeps
+    assert 1.5 < seen.mean_active < 6  # k = 3 a frame
 
 
-def test_batch_top_k_keeps_k_a_frame_over_the_batch() -> None:
-    pre = torch.rand(8, 20, generator=torch.Generator().manual_seed(2))
-    z, kept = batch_top_k(pre, k=3)
-    assert int((z > 0).sum()) == 24
-    assert torch.equal(z[z > 0].min(), kept)
-    assert torch.equal(z[z > 0].sort().values, pre.flatten().sort().values[-24:])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_quality_of_a_stack_is_that_of_the_sae_it_gives(kind: str, activations: Activations) -> None:
+    plan = replace(PLAN, kind=kind, steps=60)  # type: ignore[arg-type]
+    source = Windowed(activations, plan)
+    stack = Stack(plan, ["x"], [Member("x")], source.sample())
+    train(stack, source)
+    h = source.sample()[0]
+    expected = quality(stack.sae(0), h)
+    in_parts = quality_in(stack, 0, h, size=700)
+    for name, value in vars(expected).items():
+        assert getattr(in_parts, name) == pytest.approx(value, abs=1e-5), name
+    x = stack.sae(0).normalise(h)[0]
+    left = x - stack.sae(0).decode(stack.sae(0).encode(h))
+    assert 1 - float(left.var(dim=0, correction=0).sum() / x.var(dim=0, correction=0).sum()) == pytest.approx(
+        expected.explained_variance, abs=1e-2
+    )
+    torch.testing.assert_close(stack.reconstruct(h, 0), stack.sae(0).reconstruct(h))
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(activations: Activations, tmp_path: Path) -> None:
-    config, training = SAEConfig(N_STATE, expansion=2, k=2), Training(steps=230, batch=64)
-    whole = train(activations, config, training)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_training_goes_on_to_the_same_weights(
+    kind: str, activations: Activations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, thresholds, dead latents, weights of penalties and controls included."""
+    plan = replace(PLAN, kind=kind, steps=130, batch=64)  # type: ignore[arg-type]
+    source, members = Windowed(activations, plan), [Member("x"), Member("x", "soft-frozen")]
+    sample = source.sample()
 
-    class Killed(Exception):
-        pass
+    def look(step: int) -> list[dict[str, object]]:
+        return [{"step": step}]
 
-    steps = 0
+    whole = Stack(plan, ["x"], members, sample)
+    rows = train(whole, source, look=look)
+    assert [row["step"] for row in rows] == [*range(13, 130, 13), 130]
 
-    def kill_after(_self: object, *_: object) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 215:
-            raise Killed
+    monkeypatch.setattr(training, "SAVE_SECONDS", -1.0)
+    state, learn = State(tmp_path / "state.safetensors", "{}"), Stack.learn
 
-    hook = register_optimizer_step_post_hook(kill_after)
-    with pytest.raises(Killed):
-        train(activations, config, training, tmp_path)
-    hook.remove()
-    resumed = train(activations, config, training, tmp_path)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
-    (kept,) = tmp_path.iterdir()
-    assert sorted(p.name for p in kept.iterdir()) == ["step-200.safetensors", "step.json"]
+    def dying(stack: Stack, h: torch.Tensor, step: int) -> None:
+        if step == 115:
+            raise KeyboardInterrupt
+        learn(stack, h, step)
+
+    monkeypatch.setattr(Stack, "learn", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train(Stack(plan, ["x"], members, sample), source, state, look)
+    monkeypatch.setattr(Stack, "learn", learn)
+    resumed = Stack(plan, ["x"], members, sample)
+    assert train(resumed, source, state, look) == rows
+    for name, value in whole.state().items():
+        assert torch.equal(value, resumed.state()[name]), name
+    with pytest.raises(UsageError, match="state of another training"):
+        train(Stack(plan, ["x"], members, sample), source, replace(state, depends="[]"))
 
 
 def test_what_was_trained_on_other_activations_or_otherwise_is_not_continued(
     activations: Activations, tmp_path: Path
 ) -> None:
     """A folder used again with other recordings must not mix their SAE with the new one's."""
-    config, training = SAEConfig(N_STATE, expansion=2, k=2), Training(steps=200, batch=64)
-    train(activations, config, training, tmp_path)
+    plan = replace(PLAN, steps=30, batch=64)
+    train_on(activations, plan, tmp_path)
     other = replace(activations, hidden=activations.hidden[::-1] * np.float16(2))
     less = replace(activations, content=activations.content - 100)
-    wider = SAEConfig(N_STATE, expansion=3, k=2)
-    for arguments in (
-        (other, config, training),
-        (less, config, training),
-        (activations, wider, training),
-        (activations, config, replace(training, seed=1)),
+    for recorded, asked, control in (
+        (other, plan, None),
+        (less, plan, None),
+        (activations, replace(plan, expansion=2), None),
+        (activations, replace(plan, seed=1), None),
+        (activations, plan, "soft-frozen"),
     ):
-        fresh, kept = train(*arguments), train(*arguments, tmp_path)
+        fresh, kept = train_on(recorded, asked, None, control), train_on(recorded, asked, tmp_path, control)
         for name, value in fresh.state_dict().items():
             assert torch.equal(value, kept.state_dict()[name]), name
+    assert len(list(tmp_path.iterdir())) == 6
+    assert 0 < measure(kept, activations).explained_variance < 1
 
 
 def test_too_little_data_is_told(activations: Activations) -> None:
     with pytest.raises(FitError, match="too few"):
-        train(activations, SAEConfig(N_STATE), Training(batch=100_000))
+        train_on(activations, replace(PLAN, batch=100_000))

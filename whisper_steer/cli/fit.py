@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,7 +20,6 @@ from whisper_steer.gate.store import load_gate
 from whisper_steer.models.load import load_model
 from whisper_steer.sae.files import load as load_sae
 from whisper_steer.sae.model import SAE
-from whisper_steer.sae.train import Training
 from whisper_steer.steer.artifact import Artifact, check_free
 from whisper_steer.steer.steering import DEFAULT_MAX_SUPPRESSED_SPEECH
 
@@ -51,7 +51,9 @@ DEFAULTS = pipeline.Plan()
     "dictionary_learning's.",
 )
 @click.option(
-    "--gate", type=click.Path(path_type=Path), help="A gate trained by lab.gates: it is calibrated only."
+    "--gate",
+    type=click.Path(path_type=Path),
+    help="A gate trained by whisper_steer.lab.gates: it is calibrated only.",
 )
 @click.option(
     "--scenes", type=click.IntRange(1), default=DEFAULTS.scenes, show_default=True, help="For the gate."
@@ -122,7 +124,7 @@ def fit(
         more_windows=scenes // 4,
         held_out=held_out,
         recordings=max(1, held_out // 30),
-        training=Training(steps=sae_steps, seed=seed),
+        training=replace(DEFAULTS.training, steps=sae_steps, seed=seed),
         seed=seed,
     )
     with workplace(work_dir) as work:

@@ -15,8 +15,9 @@ from whisper_steer.encoders.record import Activations
 from whisper_steer.fit import scoring, selection, strengths
 from whisper_steer.fit.silence import describe, fit_silence
 from whisper_steer.sae.calibrate import FRAMES, calibrated, in_common_units
-from whisper_steer.sae.model import SAE, SAEConfig
-from whisper_steer.sae.train import Training, measure, train
+from whisper_steer.sae.model import SAE
+from whisper_steer.sae.plan import Plan
+from whisper_steer.sae.train import measure, train_on
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.methods import Edits
 
@@ -43,9 +44,7 @@ def fit_edits(
     full: Callable[[], Activations],
     work: Path,
     *,
-    expansion: int,
-    k: int,
-    training: Training,
+    training: Plan,
     seed: int,
     sae: SAE | None = None,
 ) -> Fitted:
@@ -59,7 +58,7 @@ def fit_edits(
     if sae is not None:
         sae, came_with["calibrated"] = made_usable(sae, fitted, seed)
     else:
-        sae = train(fitted, SAEConfig(fitted.hidden.shape[-1], expansion, k), training, work / "sae")
+        sae = train_on(fitted, training, work / "sae")
     scores = scoring.latent_scores(model, point, sae, fitted, n=60, seed=seed)
     indices = selection.edit_latents(scores)
     spoken = held_out.of(held_out.speech)

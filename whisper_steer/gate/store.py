@@ -1,6 +1,7 @@
 """A gate as a file of its own: safetensors of its fields, with its kind and hook point beside them.
 
-For a gate that was trained elsewhere, by ``python -m lab.gates``: ``whisper-steer fit --gate FILE`` calibrates it.
+For a gate that was trained elsewhere, by ``python -m whisper_steer.lab.gates``: ``whisper-steer fit --gate FILE``
+calibrates it.
 """
 
 from __future__ import annotations
@@ -34,4 +35,6 @@ def load_gate(path: Path) -> tuple[Gate, str]:
             fields: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return KINDS[about["kind"]](**fields), about["point"]
     except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is no gate that `python -m lab.gates` has written ({error})") from error
+        raise ArtifactError(
+            f"{path} is no gate that `python -m whisper_steer.lab.gates` has written ({error})"
+        ) from error

@@ -58,9 +58,14 @@ class WhisperEncoder:
         self.fingerprint = weights_fingerprint(dict(self.encoder.named_parameters()))
         self.device = next(self.encoder.parameters()).device
 
+    def whole(self, windows: Sequence[Audio], points: Sequence[str]) -> dict[str, Tensor]:
+        """The same with the padding behind the audio: (windows, 1500, n_state) by hook point."""
+        samples = [torch.from_numpy(each[:N_SAMPLES]).to(self.device) for each in windows]
+        mel = torch.stack([window_mel(each, self.n_mels) for each in samples])
+        return read_activations(self.encoder, mel, list(points))
+
     def read(self, windows: Sequence[Audio], points: Sequence[str]) -> list[dict[str, Tensor]]:
-        mel = torch.stack([window_mel(samples[:N_SAMPLES], self.n_mels) for samples in windows])
-        found = read_activations(self.encoder, mel.to(self.device), list(points))
+        found = self.whole(windows, points)
         return [
             {point: hidden[i, : frames_in(samples)].float() for point, hidden in found.items()}
             for i, samples in enumerate(windows)

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from whisper_steer.eval.soft_frozen import turn_back
-from whisper_steer.sae.train import keep_unit_norm_gradient
+from whisper_steer.sae.controls import turn_back
 
 Kind = Literal["batch-topk", "topk", "relu", "jumprelu"]
 Control = Literal["trained", "soft-frozen decoder", "frozen decoder", "frozen encoder"]
@@ -121,7 +120,8 @@ def learn(kind: Kind, control: Control, batch: Callable[[int], Tensor], plan: Pl
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if W_dec.grad is not None:
-            keep_unit_norm_gradient(W_dec)
+            # The part along a direction would only change its length, which is set to 1 behind the step.
+            W_dec.grad -= (W_dec.grad * W_dec.detach()).sum(dim=1, keepdim=True) * W_dec.detach()
         optimiser.step()
         with torch.no_grad():
             if control != "frozen decoder":

@@ -16,9 +16,9 @@ from whisper_steer.errors import ArtifactError
 from whisper_steer.eval.curves.baselines import BASELINES, interventions, together
 from whisper_steer.eval.curves.bench import pick
 from whisper_steer.eval.curves.material import Material, clip_activations, fit_edits, hear, material_of
-from whisper_steer.eval.soft_frozen import COSINE, turn_back
-from whisper_steer.sae.model import SAEConfig
-from whisper_steer.sae.train import Training, train
+from whisper_steer.sae.controls import COSINE
+from whisper_steer.sae.plan import Plan
+from whisper_steer.sae.train import train_on
 from whisper_steer.steer.methods import METHODS
 from whisper_steer.steer.silence import Silence
 
@@ -130,12 +130,9 @@ def test_a_control_starts_as_the_sae_and_stays_near(tiny_model: Whisper, tmp_pat
     """The same start, frames and steps; else a difference between the two says nothing."""
     clips = pick(load(f"manifest:{corpus(tmp_path)}"), "fit", 3)
     activations = clip_activations(tiny_model, "blocks.0", clips)
-    config, training = SAEConfig(32, 2, 4), Training(steps=60, batch=64, learning_rate=0.05)
-    start = train(activations, config, Training(steps=0, batch=64)).W_dec
-    free, held = (
-        train(activations, config, training),
-        train(activations, config, training, turn_back=turn_back),
-    )
+    plan = Plan(k=4, expansion=2, steps=60, batch=64, learning_rate=0.05)
+    start = train_on(activations, replace(plan, steps=0)).W_dec
+    free, held = (train_on(activations, plan, control=control) for control in (None, "soft-frozen"))
     cosines = [(sae.W_dec * start).sum(dim=1).min() for sae in (free, held)]
     assert cosines[0] < COSINE - 0.05
     assert cosines[1] >= COSINE - 1e-4

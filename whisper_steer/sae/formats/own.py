@@ -1,6 +1,6 @@
 """Our own format: one safetensors file of `whisper_steer.sae.model.SAE`'s tensors, its config as text beside them.
 
-A file without that text is a Batch-Top-K SAE with unit-norm inputs, as those of artifacts and of `lab.saes` are.
+A file without that text is a Batch-Top-K SAE with unit-norm inputs, as those of artifacts are.
 """
 
 from __future__ import annotations

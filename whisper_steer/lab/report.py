@@ -1,7 +1,7 @@
-"""The tables of docs/laboratory.md. ``python -m lab.report benchmarks/results/{gates,saelog}-*.json``
+"""The tables of docs/laboratory.md. ``python -m whisper_steer.lab.report benchmarks/results/{gates,saelog}-*.json``
 
-A log of `lab.saes`, of which step 0 is left out, as the threshold is 0 there; or gates compared on held-out clips by
-`whisper_steer.fit.listening.compare`, under keys "point/(hidden, seed, windows)".
+A log of an earlier trainer of SAEs, of which step 0 is left out, as the threshold is 0 there; or gates compared on
+held-out clips by `whisper_steer.fit.listening.compare`, under keys "point/(hidden, seed, windows)".
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from lab.command import Command
 from whisper_steer.errors import DataError
 from whisper_steer.eval.report import table
+from whisper_steer.lab.command import Command
 
 LISTENS = {
     "stem": "behind the convolutions",
@@ -46,9 +46,7 @@ def report(path: Path) -> str:
         found = json.loads(path.read_text(encoding="utf-8"))
         return saes(found) if "log" in found else gates(found)
     except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path} is neither a log of lab.saes nor gates compared: name one that is"
-        ) from error
+        raise DataError(f"{path} is neither a log of SAEs nor gates compared: name one that is") from error
 
 
 def saes(found: dict[str, Any]) -> str:

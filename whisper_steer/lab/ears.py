@@ -1,6 +1,6 @@
 """Is a gate on SAE latents a better ear than one on the activations?
 
-``python -m lab.ears tiny.en manifest.jsonl --sae FILE --work DIR``
+``python -m whisper_steer.lab.ears tiny.en manifest.jsonl --sae FILE --work DIR``
 
 At one hook point, on the same scenes, gates learn from the activations, from the latents that tell speech best, and
 from those of an SAE's Soft-Frozen control. Each kind once as a logistic regression of single steps, once as
@@ -10,6 +10,7 @@ speech as recorded is left out.
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import machine
-from lab.command import Command
-from lab.report import SHARES
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.load import load
@@ -39,6 +37,8 @@ from whisper_steer.fit.fit_gate import regression, sample
 from whisper_steer.fit.pipeline import mixed
 from whisper_steer.fit.scoring import auroc
 from whisper_steer.gate.kinds import Conv, Gate, Linear, steps_of
+from whisper_steer.lab.command import Command
+from whisper_steer.lab.report import SHARES
 from whisper_steer.models.load import load_model
 from whisper_steer.sae.model import SAE, Latents, normalise
 from whisper_steer.steer.artifact import read_sae
@@ -105,7 +105,8 @@ def main(
         cost = milliseconds(partial(gate.evidence, hidden))
         rows.append([name, *(spread([100 * each[key] for each in shares]) for key in SHARES), f"{cost:.1f}"])
     block = milliseconds(partial(prefix, mel))
-    click.echo(f"{model}, {machine()}; up to {point} {block:.0f} ms of processor time a half minute\n")
+    machine = f"{platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    click.echo(f"{model}, {machine}; up to {point} {block:.0f} ms of processor time a half minute\n")
     click.echo(table(["reads", *SHARES.values(), "ms"], rows))
 
 

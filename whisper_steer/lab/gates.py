@@ -1,4 +1,6 @@
-"""A convolutional gate on many scenes. ``python -m lab.gates tiny.en --scenes-from DIR --device cuda --out FILE``
+"""A convolutional gate on many scenes.
+
+``python -m whisper_steer.lab.gates tiny.en --scenes-from DIR --device cuda --out FILE``
 
 The training is `whisper_steer.fit.conv_gate`, with a larger batch and more steps. ``whisper-steer fit --gate FILE``
 calibrates the gate. On a GPU the activations take 0.6 MB a window of tiny.en.
@@ -9,27 +11,34 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from lab.activations import mels, steps
-from lab.command import Command
-from lab.scenes import Made, read
+from whisper_steer.audio.spectrogram import window_mel
+from whisper_steer.data.labels import FRAME_SAMPLES, FRAMES
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.fit.conv_gate import Training, fit_steps, step_labels
-from whisper_steer.gate.kinds import Conv
+from whisper_steer.gate.kinds import FRAMES_PER_STEP, Conv, steps_of
 from whisper_steer.gate.store import save_gate
+from whisper_steer.lab.command import Command
+from whisper_steer.lab.scenes import Made, read
 from whisper_steer.models.load import load_model
 from whisper_steer.sae.model import normalise
 
 BATCH, LEARNING_RATE, EPOCHS, FEWEST_STEPS = 32, 3e-3, 8, 1200
+PASS = 32
+"""windows that pass the encoder at a time"""
 SAMPLE, EVERY = 400, 8
 """windows, and steps of them, that the mean and the spread are taken from"""
 
 
 @click.command(cls=Command, help=__doc__)
 @click.argument("model")
-@click.option("--scenes-from", type=click.Path(path_type=Path), required=True, help="Made by lab.scenes.")
+@click.option(
+    "--scenes-from", type=click.Path(path_type=Path), required=True, help="Made by whisper_steer.lab.scenes."
+)
 @click.option("--point", default="blocks.0", show_default=True, help="Where the gate listens.")
 @click.option("--hidden", type=click.IntRange(1), default=64, show_default=True, help="Features of a layer.")
 @click.option("--seed", default=0, show_default=True)
@@ -71,6 +80,25 @@ def centre_and_spread(found: Tensor, labels: Tensor, seed: int) -> tuple[Tensor,
     known = (labels[windows, ::EVERY].flatten() >= 0).to(found.device)
     mean = sample[known].mean(dim=0)
     return mean, normalise(sample[known], mean)[0].std(dim=0) + 1e-6
+
+
+def mels(made: Made, n_mels: int, device: torch.device) -> Tensor:
+    """Log-mel windows (n, n_mels, 3000) float16 of all windows, on ``device``: half a megabyte each."""
+    found = torch.empty(len(made), n_mels, 3000, dtype=torch.float16, device=device)
+    for i in tqdm(range(len(made)), desc="mels", unit="window"):
+        samples = np.array(made.samples[i, : made.content[i] * FRAME_SAMPLES])
+        found[i] = window_mel(torch.from_numpy(samples).to(device), n_mels)
+    return found
+
+
+def steps(prefix: Prefix, mel: Tensor) -> Tensor:
+    """Steps (n, 750, n_state) float16 of log-mel windows (n, n_mels, 3000), on the encoder's device."""
+    n_state = int(prefix.encoder.conv1.out_channels)
+    shape = (len(mel), FRAMES // FRAMES_PER_STEP, n_state)
+    found = torch.empty(shape, dtype=torch.float16, device=prefix.device)
+    for first in tqdm(range(0, len(mel), PASS), desc="encoder", unit="batch"):
+        found[first : first + PASS] = steps_of(prefix(mel[first : first + PASS]))
+    return found
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Scenes and windows to train on, made by many processes. ``python -m lab.scenes manifest:FILE --out DIR``
+"""Scenes and windows to train gates on, made by many processes.
+
+``python -m whisper_steer.lab.scenes manifest:FILE --out DIR``
 
 A folder ``fit`` of `whisper_steer.fit.scenes` and `whisper_steer.fit.windows` from clips of the fit split, and a folder
 ``choose`` of scenes from those of choose, by which the SAEs are measured. Each holds ``samples.npy`` (n, 480000)
@@ -21,7 +23,6 @@ import torch
 from tqdm import tqdm
 from whisper.audio import N_SAMPLES
 
-from lab.command import Command
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.labels import FRAMES
 from whisper_steer.data.load import load
@@ -31,6 +32,7 @@ from whisper_steer.files.scratch import keep_from_removal, scratch_folder
 from whisper_steer.fit.pipeline import split_up
 from whisper_steer.fit.scenes import scenes
 from whisper_steer.fit.windows import plan
+from whisper_steer.lab.command import Command
 
 ARRAYS = {
     "samples": ((N_SAMPLES,), np.float32),
@@ -128,7 +130,7 @@ def read(folder: Path, name: str) -> Made:
     """The windows of ``folder``, "fit" or "choose". Raises `DataError` where `make` has not made them."""
     if not (folder / TOLD).is_file():
         raise DataError(
-            f"{folder} holds no scenes: make them with python -m lab.scenes KIND:PATH --out {folder}"
+            f"{folder} holds no scenes: make them with python -m whisper_steer.lab.scenes KIND:PATH --out {folder}"
         )
     return Made(**{each: np.load(folder / name / f"{each}.npy", mmap_mode="r") for each in ARRAYS})
 
