@@ -40,7 +40,7 @@ def test_what_is_no_gate_is_refused_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(damaged)
     for name in ("missing", "text", "other"):
         with pytest.raises(
-            ArtifactError, match=r"is no gate that `python -m lab\.gates` has written"
+            ArtifactError, match=r"is no gate that `python -m whisper_steer\.lab\.gates` has written"
         ) as caught:
             load_gate(tmp_path / name)
         assert "\n" not in str(caught.value)

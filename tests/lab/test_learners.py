@@ -8,7 +8,7 @@ from torch import Tensor
 
 from whisper_steer.lab.known import KnownFeatures, known_features, recovery
 from whisper_steer.lab.learners import Control, Kind, Plan, learn, smallest_kept
-from whisper_steer.sae.train import batch_top_k
+from whisper_steer.sae.sparsity import batch_top_k
 
 EASY = Plan(steps=200, batch=128, k=2, latents=48, learning_rate=1e-2)
 
