@@ -10,7 +10,7 @@ from whisper_steer.lab.known import KnownFeatures, known_features, recovery
 from whisper_steer.lab.learners import Control, Kind, Plan, learn, smallest_kept
 from whisper_steer.sae.sparsity import batch_top_k
 
-EASY = Plan(steps=200, batch=128, k=2, latents=48, learning_rate=1e-2)
+EASY = Plan(steps=300, batch=128, k=2, latents=48, learning_rate=1e-2)
 
 
 @pytest.fixture(scope="module")
