@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from whisper_steer.lab.concepts import Concept
-from whisper_steer.lab.erasing import SHARES, erase_concept, falls, plot, principal, project_out
+from whisper_steer.lab.erasing import SHARES, erase_concept, falls, plot, principal, project_out, ranking_half
 from whisper_steer.lab.hold_out import HoldOut
 from whisper_steer.lab.pooled import Features
 
@@ -44,10 +44,11 @@ def test_the_planted_latents_are_the_concept(example: tuple[Features, np.ndarray
         assert latents.share_of_others(i) > 0.9
         chance = found["random latents", l2]
         assert (chance.falls_to(0.1) or len(SHARES)) > i
-        one = found["PCA directions", l2].falls_to(0.1)
+        # a direction estimated on other examples leaves a little of the axis behind
+        one = found["PCA directions", l2].falls_to(0.6)
         assert one is not None
         assert found["PCA directions", l2].share_of_others(one) > 0.8
-        assert (found["random directions", l2].falls_to(0.1) or len(SHARES)) > one
+        assert (found["random directions", l2].falls_to(0.6) or len(SHARES)) > one
     row = falls(found["latents", True], (0.5, 0.1))
     assert row[0] == "latents"
     assert row[5:] == ["3 (3.0%)", row[6]]
@@ -64,3 +65,16 @@ def test_what_is_projected_out_is_gone_and_the_rest_is_kept(rng: np.random.Gener
     assert np.allclose(left @ directions[0], 0, atol=1e-5)
     assert np.allclose(left @ directions[1:].T, x @ directions[1:].T, atol=1e-5)
     assert abs(directions[0, 2]) > 0.9  # the axis that parts the classes comes first
+
+
+def test_directions_come_from_other_groups_than_the_probe_is_fitted_on() -> None:
+    y = np.array(["dog", "rest"] * 8)
+    units = np.repeat(list("abcdefgh"), 2).astype(object)
+    ranked = ranking_half(Concept("dog", y, HoldOut([(np.arange(12), np.arange(12, 16))], units, "")), 0)
+    assert len(ranked) == 6
+    assert set(y[ranked]) == {"dog", "rest"}
+    assert not set(units[ranked]) & set(units[np.setdiff1d(np.arange(12), ranked)])
+    alone = np.array(["dog"] * 4 + ["rest"] * 12)  # a group is of one class: half of each class's
+    ranked = ranking_half(Concept("dog", alone, HoldOut([(np.arange(12), np.arange(12, 16))], units, "")), 0)
+    assert (alone[ranked] == "dog").sum() == 2
+    assert len(ranked) == 6

@@ -8,6 +8,7 @@ activations: principal components (ranked by their Fisher score as well) and ran
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,8 +67,8 @@ def erase_concept(
 ) -> list[Erased]:
     """All removers under both kinds of probe. ``codes`` and ``dense`` (n, n_state) are of the same examples.
 
-    Ranked on what the concept's probe is fitted on, in each of its folds; other concepts are measured under the order
-    of the first.
+    Ranked for the concept on half of what a fold is fitted on (`ranking_half`), in each fold; where other concepts
+    have other folds, on the first.
     """
     found = []
     steps = [(remover, l2) for remover in REMOVERS for l2 in (True, False)]
@@ -88,16 +89,37 @@ def _curve(
 ) -> list[Estimate]:  # fmt: skip
     """Matthews correlation of what is measured, for each n."""
     predicted: list[list[np.ndarray]] = [[] for _ in removed]
+    same = len(concept.held.folds) == len(measured.held.folds)
     for number, (fit, score) in enumerate(measured.held.folds):
-        ranked_on = concept.held.folds[number if measured is concept else 0][0]
-        for i, x in enumerate(
-            _without(remover, codes, dense, ranked_on, concept.y[ranked_on], removed, seed)
-        ):
-            predicted[i].append(fit_probe(x[fit], measured.y[fit], l2).predict(x[score]))
+        ranked_on = ranking_half(concept, number if same else 0)
+        rows = np.setdiff1d(fit, ranked_on)
+        representations = _without(remover, codes, dense, ranked_on, concept.y[ranked_on], removed, seed)
+        for i, x in enumerate(representations):
+            predicted[i].append(fit_probe(x[rows], measured.y[rows], l2).predict(x[score]))
     scored = np.concatenate([score for _, score in measured.held.folds])
     return [
         matthews(measured.y[scored], np.concatenate(each), measured.held.units[scored]) for each in predicted
     ]
+
+
+def ranking_half(concept: Concept, fold: int) -> np.ndarray:
+    """The rows of half of the groups (or clips) that a fold is fitted on: latents are ranked on these and principal
+    directions are theirs; probes are fitted on the others.
+
+    On the same rows a probe is fooled: what is left is uncorrelated there with the directions removed, so that it
+    learns the reverse of the concept, and held-out correlations fall below 0.
+    """
+    fit = concept.held.folds[fold][0]
+    units, y = concept.held.units[fit], concept.y[fit]
+    halves: set[str] = set()
+    placed: set[str] = set()
+    for name in sorted(set(y), key=lambda name: int((y == name).sum())):  # the rarest class first
+        names = sorted(
+            set(units[y == name]) - placed, key=lambda unit: hashlib.sha256(unit.encode()).digest()
+        )
+        halves |= set(names[::2])
+        placed |= set(names)
+    return fit[np.isin(units, list(halves))]
 
 
 def _without(
