@@ -17,6 +17,7 @@ SAE = {
 }
 LAB = {
     "stability": ("whisper_steer.lab.stability:stability", "Do SAEs of other seeds find the same features?"),
+    "loss": ("whisper_steer.lab.loss:loss", "What does the decoder lose by an SAE's reconstruction?"),
     "domains": ("whisper_steer.lab.domains:domains", "Which latents are of speech, of music, of sounds?"),
     "erase": ("whisper_steer.lab.erase:erase", "How many latents hold a concept?"),
     "probe": ("whisper_steer.lab.probe:probe", "What can be read off activations and off latents?"),
