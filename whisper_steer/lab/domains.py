@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisper_steer.cli.lab import DATA, OUT
-from whisper_steer.data.clips import Split
 from whisper_steer.errors import UsageError
 
 if TYPE_CHECKING:
+    from whisper_steer.data.clips import Split
     from whisper_steer.lab.frames import Frames
     from whisper_steer.lab.specialised import Activity, Frequency
     from whisper_steer.sae.model import SAE

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisper_steer.cli.lab import DATA, OUT
-from whisper_steer.data.clips import Split
 from whisper_steer.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from whisper_steer.data.clips import Split
     from whisper_steer.lab.frames import Frames
     from whisper_steer.sae.model import SAE
 
