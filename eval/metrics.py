@@ -17,9 +17,8 @@ from typing import Any
 import jiwer
 
 from whisper_steer.data.normalize import normalize
+from whisper_steer.fit.strengths import skipped_by_whisper
 
-NO_SPEECH_THRESHOLD = 0.6
-LOGPROB_THRESHOLD = -1.0
 LOOP_RATIO = 2.4
 """Whisper's own compression ratio above which it calls a text a repetition loop"""
 C_WEIGHTS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -72,11 +71,6 @@ class WordCounts:
 def has_text(text: str, normalizer: str = "english") -> bool:
     """Whether a letter or digit is left once normalised and stripped of tags."""
     return any(sign.isalnum() for sign in normalize(text, normalizer))
-
-
-def skipped_by_whisper(no_speech_prob: float, avg_logprob: float) -> bool:
-    """openai-whisper's rule for dropping a window: both must hold."""
-    return no_speech_prob > NO_SPEECH_THRESHOLD and not avg_logprob > LOGPROB_THRESHOLD
 
 
 def false_text(output: Output, normalizer: str = "english") -> bool:

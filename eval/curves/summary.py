@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from whisper_steer.errors import DataError
+from whisper_steer.fit.strengths import skipped_by_whisper
 
 from ..intervals import Array, Estimate, bootstrap, group_sums, paired_difference, ratio
-from ..metrics import has_text, skipped_by_whisper, word_counts
+from ..metrics import has_text, word_counts
 from .bench import CLIPS, ROWS, STOCK
 
 FALSE_SPEECH = {

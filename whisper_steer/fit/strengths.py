@@ -21,8 +21,8 @@ from whisper_steer.encoders.record import Activations
 from whisper_steer.steer.methods import METHODS, Edits
 
 BATCH = 8
-NO_SPEECH, LOGPROB = 0.6, -1.0
-"""``no_speech_threshold`` and ``logprob_threshold`` of openai-whisper"""
+NO_SPEECH_THRESHOLD, LOGPROB_THRESHOLD = 0.6, -1.0
+"""of openai-whisper's `transcribe`, by default"""
 
 
 def texts(model: Whisper, point: str, hidden: Tensor) -> list[str]:
@@ -57,11 +57,16 @@ def _left(model: Whisper, point: str, hidden: Tensor) -> dict[str, float]:
     parts = hidden.split(BATCH)
     written = [text for part in parts for text in texts(model, point, part)]
     stock = [result for part in parts for result in _decoded(model, point, part)]
-    kept = [result.no_speech_prob <= NO_SPEECH or result.avg_logprob > LOGPROB for result in stock]
+    kept = [not skipped_by_whisper(result.no_speech_prob, result.avg_logprob) for result in stock]
     return {
         "text": sum(bool(text.strip()) for text in written) / len(hidden),
         "kept": sum(kept) / len(hidden),
     }
+
+
+def skipped_by_whisper(no_speech_prob: float, avg_logprob: float) -> bool:
+    """openai-whisper's rule for dropping a window: both must hold."""
+    return no_speech_prob > NO_SPEECH_THRESHOLD and not avg_logprob > LOGPROB_THRESHOLD
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whisper.model import Whisper
+from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
 from whisper_steer.errors import MissingPackageError
@@ -72,6 +72,29 @@ def build_hf(model: Whisper) -> WhisperForConditionalGeneration:
     converted.tie_weights()
     converted.generation_config = _generation_config(model, tokenizer)
     return converted
+
+
+def load_hf(folder: Path) -> Whisper:
+    """What `build_hf` makes of a model, back in openai-whisper: the weights of a folder of transformers, float32 on the
+    CPU. Raises `MissingPackageError`, and what ``from_pretrained`` raises."""
+    loaded: Any = import_transformers().WhisperForConditionalGeneration.from_pretrained(folder)
+    config, weights = loaded.config, loaded.model.state_dict()
+    dims = ModelDimensions(
+        n_mels=config.num_mel_bins,
+        n_audio_ctx=config.max_source_positions,
+        n_audio_state=config.d_model,
+        n_audio_head=config.encoder_attention_heads,
+        n_audio_layer=config.encoder_layers,
+        n_vocab=config.vocab_size,
+        n_text_ctx=config.max_target_positions,
+        n_text_state=config.d_model,
+        n_text_head=config.decoder_attention_heads,
+        n_text_layer=config.decoder_layers,
+    )
+    model = Whisper(dims)
+    names = [name for name in model.state_dict() if name != "alignment_heads"]
+    model.load_state_dict({name: weights[to_hf(name)].float() for name in names}, strict=False)
+    return model.eval()
 
 
 def save_hf(model: Whisper, folder: Path) -> None:

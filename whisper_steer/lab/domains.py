@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisper_steer.cli.lab import DATA, OUT
+from whisper_steer.cli.lab import DATA, DEVICE, OUT
 from whisper_steer.errors import UsageError
+from whisper_steer.lab.inputs import check_width
 
 if TYPE_CHECKING:
     from whisper_steer.data.clips import Split
@@ -29,7 +30,7 @@ SHOWN = 3
 @DATA
 @click.option("--split", type=click.Choice(["fit", "choose", "test"]), default="test", show_default=True)
 @click.option("--clips", type=click.IntRange(2), default=100, show_default=True, help="Of each domain.")
-@click.option("--device", help="[default: CUDA where there is one]")
+@DEVICE
 @OUT
 def domains(
     saes: tuple[Path, ...],
@@ -59,10 +60,7 @@ def domains(
     loaded = [load(path).to("cpu") for path in saes]
     encoder = open_encoder(model, device)
     for path, sae in zip(saes, loaded, strict=True):
-        if sae.W_dec.shape[1] != encoder.n_state:
-            raise UsageError(
-                f"{path} reads {sae.W_dec.shape[1]} dimensions, {model} has {encoder.n_state}: name its model"
-            )
+        check_width(str(path), sae, encoder, model)
     frames = frames_of(encoder, list(dict.fromkeys(points)), domain_clips(data, split, clips))
     found = [specialists(sae, frames[point]) for sae, point in zip(loaded, points, strict=True)]
     values = [

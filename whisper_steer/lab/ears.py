@@ -40,8 +40,8 @@ from whisper_steer.gate.kinds import Conv, Gate, Linear, steps_of
 from whisper_steer.lab.command import Command
 from whisper_steer.lab.report import SHARES
 from whisper_steer.models.load import load_model
+from whisper_steer.sae.files import load as load_sae
 from whisper_steer.sae.model import SAE, Latents, normalise
-from whisper_steer.steer.artifact import read_sae
 
 FEW, MANY = 128, 512
 """latents that are read"""
@@ -90,9 +90,9 @@ def main(
     made_from = [[clip.identity() for clip in source] for source in (speech, nonspeech)]
     made = mixed(speech, nonspeech, scenes, more, 0)
     heard = record(encoder, made, scenes + more, point, n_mels, work, "scenes", made_from)
-    saes = {"SAE": read_sae(sae_file)}
+    saes = {"SAE": load_sae(sae_file)}
     if soft_frozen is not None:
-        saes["Soft-Frozen"] = read_sae(soft_frozen)
+        saes["Soft-Frozen"] = load_sae(soft_frozen)
     trained = [learn(heard, saes, seed) for seed in range(seeds)]
     gates = {f"{name}/{seed}": gate for seed, found in enumerate(trained) for name, gate in found.items()}
     prefix = Prefix(encoder, point, fast=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from whisper_steer.cli.lab import DATA, OUT
-from whisper_steer.lab.inputs import DATASET, DEVICE, MODEL, SAES, SEED, open_saes, read_data, shared
+from whisper_steer.cli.lab import DATA, DEVICE, OUT
+from whisper_steer.lab.inputs import DATASET, MODEL, SAES, SEED, open_saes, read_data, shared
 
 FIELDS = click.Choice(["label", "text", "group", "language", "kind", "dataset"])
 FALLS = (0.5, 0.1)

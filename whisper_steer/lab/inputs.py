@@ -23,7 +23,6 @@ SAES = click.option(
 DATASET = click.option(
     "--dataset", "datasets", multiple=True, help="Data sets of --data to take; repeatable.  [default: all]"
 )
-DEVICE = click.option("--device", help="Of the encoder.  [default: CUDA where there is one]")
 SEED = click.option("--seed", default=0, show_default=True, help="Of samples and random controls.")
 
 
@@ -65,9 +64,13 @@ def open_saes(model: str, saes: Sequence[str], device: str | None) -> tuple[Spee
         raise UsageError(f"{model} has no {', '.join(sorted(unknown))}; it has {', '.join(encoder.points)}")
     found = {point: load(file) for point, file in files.items()}
     for point, sae in found.items():
-        if sae.config.n_state != encoder.n_state:
-            raise UsageError(
-                f"{files[point]} reads {sae.config.n_state} dimensions, {model} has {encoder.n_state}: "
-                "pass an SAE of this model"
-            )
+        check_width(str(files[point]), sae, encoder, model)
     return encoder, {point: found[point] for point in encoder.points if point in found}
+
+
+def check_width(name: str, sae: SAE, encoder: SpeechEncoder, model: str) -> None:
+    """Raise `UsageError` where an SAE reads activations of another width than the encoder's."""
+    if sae.config.n_state != encoder.n_state:
+        raise UsageError(
+            f"{name} reads {sae.config.n_state} dimensions, {model} has {encoder.n_state}: pass an SAE of this model"
+        )

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from whisper_steer.sae.controls import turn_back
+from whisper_steer.sae.controls import coloured, turn_back
+from whisper_steer.sae.sparsity import top_k
 
 Kind = Literal["batch-topk", "topk", "relu", "jumprelu"]
 Control = Literal["trained", "soft-frozen decoder", "frozen decoder", "frozen encoder"]
@@ -79,8 +80,7 @@ def learn(kind: Kind, control: Control, batch: Callable[[int], Tensor], plan: Pl
     start = torch.randn(plan.latents, n, generator=generator).to(device)
     if control == "frozen decoder":  # drawn from the covariance of the data
         many = torch.cat([batch(step) for step in range(1 + COVARIANCE_ROWS // plan.batch)])
-        values, vectors = torch.linalg.eigh(torch.cov(many.T))
-        start = start @ (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+        start = coloured(start, many)
     start = start / start.norm(dim=1, keepdim=True)
     W_dec, W_enc = start.clone(), start.T.clone()
     b_enc, b_dec = torch.zeros(plan.latents, device=device), first.mean(dim=0)
@@ -142,12 +142,6 @@ def smallest_kept(pre: Tensor, k: int, threshold: Tensor) -> Tensor:
     candidates = pre[pre > 0.8 * threshold]
     values = candidates if len(candidates) >= n else pre.flatten()
     return values.topk(n, sorted=False).values.min()
-
-
-def top_k(pre: Tensor, k: int) -> Tensor:
-    """The k largest of each row."""
-    kept = pre.topk(k, dim=1, sorted=False)
-    return torch.zeros_like(pre).scatter(1, kept.indices, kept.values)
 
 
 def schedule(step: int, steps: int) -> float:

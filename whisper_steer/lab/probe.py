@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from whisper_steer.cli.lab import OUT
-from whisper_steer.lab.inputs import DATASET, DEVICE, MODEL, SAES, SEED, open_saes, read_data, shared
+from whisper_steer.cli.lab import DEVICE, OUT
+from whisper_steer.lab.inputs import DATASET, MODEL, SAES, SEED, open_saes, read_data, shared
 
 
 def numbers(_: click.Context, option: click.Parameter, value: str | None) -> tuple[float, ...]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisper_steer.cli.lab import DATA, OUT
+from whisper_steer.cli.lab import DATA, DEVICE, OUT
 from whisper_steer.errors import UsageError
+from whisper_steer.lab.inputs import check_width
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ NEAR = 0.8
 @DATA
 @click.option("--split", type=click.Choice(["fit", "choose", "test"]), default="test", show_default=True)
 @click.option("--clips", type=click.IntRange(1), default=100, show_default=True, help="Of each domain.")
-@click.option("--device", help="[default: CUDA where there is one]")
+@DEVICE
 @OUT
 def stability(
     saes: tuple[Path, ...],
@@ -60,10 +61,7 @@ def stability(
     loaded = dict(zip(short_names(saes), [load(path).to("cpu") for path in saes], strict=True))
     encoder = open_encoder(model, device)
     for name, sae in loaded.items():
-        if sae.W_dec.shape[1] != encoder.n_state:
-            raise UsageError(
-                f"{name} reads {sae.W_dec.shape[1]} dimensions, {model} has {encoder.n_state}: name its model"
-            )
+        check_width(name, sae, encoder, model)
     frames = frames_of(encoder, [point], domain_clips(data, split, clips))[point]
     values = compared(loaded, frames)
     about = {"model": model, "point": point, "split": split, "clips": len(frames.clips)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisper_steer.cli.lab import OUT
+from whisper_steer.cli.lab import DEVICE, OUT
 
 if TYPE_CHECKING:
     from whisper_steer.lab.known import KnownFeatures, Probabilities
@@ -35,7 +35,7 @@ PUBLISHED = {
 @click.option("--batch", type=click.IntRange(1), default=1024, show_default=True, help="Rows in a step.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="The highest.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--device", help="[default: CUDA where there is one]")
+@DEVICE
 @OUT
 def synthetic(
     kinds: tuple[Kind, ...],

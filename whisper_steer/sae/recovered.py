@@ -22,15 +22,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from whisper.decoding import DecodingOptions, decode
-from whisper.model import ModelDimensions, Whisper
+from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.normalize import normalize
 from whisper_steer.encoders.hooks import Edit, hooked, run
-from whisper_steer.formats.hf import import_transformers
-from whisper_steer.formats.names import to_hf
+from whisper_steer.formats.hf import load_hf
 from whisper_steer.models.load import load_model
 
 LONGEST = 30.0
@@ -41,25 +40,7 @@ def with_decoder(name: str, device: torch.device) -> Whisper:
     """A whole Whisper, of any format that `whisper_steer.lab.encoders.open_encoder` reads. Raises as that does."""
     if not (Path(name) / "config.json").is_file() or (Path(name) / "model.bin").is_file():
         return load_model(name, device)
-    loaded: Any = import_transformers().WhisperForConditionalGeneration.from_pretrained(name)
-    config, weights = loaded.config, loaded.model.state_dict()
-    model = Whisper(
-        ModelDimensions(
-            n_mels=config.num_mel_bins,
-            n_audio_ctx=config.max_source_positions,
-            n_audio_state=config.d_model,
-            n_audio_head=config.encoder_attention_heads,
-            n_audio_layer=config.encoder_layers,
-            n_vocab=config.vocab_size,
-            n_text_ctx=config.max_target_positions,
-            n_text_state=config.d_model,
-            n_text_head=config.decoder_attention_heads,
-            n_text_layer=config.decoder_layers,
-        )
-    )
-    names = [each for each in model.state_dict() if each != "alignment_heads"]
-    model.load_state_dict({each: weights[to_hf(each)].float() for each in names}, strict=False)
-    return model.to(device).eval()
+    return load_hf(Path(name)).to(device)
 
 
 @dataclass
