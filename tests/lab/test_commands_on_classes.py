@@ -114,3 +114,20 @@ def test_usage_errors_name_the_remedy(given: list[str | Path], changed: list[str
     done = run("lab", "probe", *given, "--label", "kind", *changed)
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def test_controls_stand_beside_an_sae_of_the_same_hook_point(given: list[str | Path], tmp_path: Path) -> None:
+    """Without them no figure of a trained SAE says that it learned anything."""
+    state = {name: value.detach().contiguous() for name, value in random_sae(seed=1).state_dict().items()}
+    save_file(state, tmp_path / "control.safetensors")
+    both = [*given, "--sae", f"blocks.0={tmp_path / 'control.safetensors'}", "--label", "kind"]
+    asked = [*both, "--per-class", "5", "--out", tmp_path / "out"]
+    assert run("lab", "probe", *asked).exit_code == 0
+    values = json.loads((tmp_path / "out" / "probe.json").read_text())["values"]
+    kinds = {v["what"].partition(",")[0] for v in values}
+    assert "dense" in kinds and len(kinds) == 3 and any(kind.endswith("/control") for kind in kinds)
+    assert run("lab", "erase", *asked, "--concept", "speech").exit_code == 0
+    values = json.loads((tmp_path / "out" / "erase-speech.json").read_text())["values"]
+    assert len(values) == 8 + 4  # directions in the activations are removed once
+    done = run("lab", "probe", *both, *given[2:4])
+    assert done.exit_code == 2 and "stands twice" in done.stderr

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import run
@@ -10,6 +11,7 @@ from lab_saes import sae_file
 
 from whisper_steer.errors import UsageError
 from whisper_steer.lab.stability import short_names
+from whisper_steer.pages.choose import read_stability
 
 
 def test_an_sae_in_another_order_is_covered_whole(tiny_path: Path, manifest: str, tmp_path: Path) -> None:
@@ -27,6 +29,10 @@ def test_an_sae_in_another_order_is_covered_whole(tiny_path: Path, manifest: str
     for value in content["values"]:
         assert value["alive"] > 0 and value["coverage"]["value"] == value["near"] == 1
         assert sum(value["iou"]) == value["iou"][-1] == value["alive"]
+        known = read_stability(tmp_path / "out" / "stability.json", tmp_path / value["sae"], 128)
+        assert (
+            int((known == 1).sum()) == value["alive"] and int(np.isnan(known).sum()) == 128 - value["alive"]
+        )
     assert (tmp_path / "out" / "stability.svg").read_text().startswith("<svg")
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from whisper_steer.sae.controls import CONTROLS, COSINE, coloured
+from whisper_steer.sae.controls import COSINE, coloured
 from whisper_steer.sae.model import SAE, SAEConfig
-from whisper_steer.sae.plan import KINDS, Plan
+from whisper_steer.sae.plan import CONTROLS, KINDS, Plan
 from whisper_steer.sae.sparsity import batch_top_k
 from whisper_steer.sae.stack import Member, Stack
 

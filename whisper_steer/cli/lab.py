@@ -29,6 +29,7 @@ LAB = {
         "whisper_steer.lab.sanity:sanity",
         "Are trained SAEs better than random ones, steering included?",
     ),
+    "permute": ("whisper_steer.lab.permute:permute", "A model that learned nothing, for SAEs as controls."),
     "synthetic": ("whisper_steer.lab.synthetic:synthetic", "How many known features does an SAE recover?"),
     "eeg": ("whisper_steer.lab.eeg:eeg", "Do latents predict EEG?"),
 }

@@ -49,16 +49,16 @@ def disentangle(
     factors, names = acoustic_factors(clips)
     factors, names = defined(factors, names, rows)
     encoder, found_saes = open_saes(model, saes, device)
-    frames = frames_of(encoder, list(found_saes), clips)
+    frames = frames_of(encoder, list(dict.fromkeys(each.point for each in found_saes)), clips)
     how: Pool = "before" if pool == "before" else "after"
     parted: list[Parted] = []
-    for point, sae in found_saes.items():
-        heard = frames.pop(point)
+    for placed in found_saes:
+        heard = frames[placed.point]
         representations = {
             "dense": pooled_dense(heard, how, maxima=False).x,
-            "latents": pooled_codes(sae, heard, how, maxima=False).x,
+            "latents": pooled_codes(placed.sae, heard, how, maxima=False).x,
         }
-        parted += part(point, representations, factors, names, rows)
+        parted += part(placed.label, representations, factors, names, rows)
     table = []
     for dense, latents in zip(parted[::2], parted[1::2], strict=True):
         for j, name in enumerate(dense.factors):

@@ -38,7 +38,7 @@ def erase(
 
     from whisper_steer.lab.classes import with_classes
     from whisper_steer.lab.concepts import beside, on_frames, one_against_rest, sampled_frames, taking_part
-    from whisper_steer.lab.erasing import erase_concept, falls, plot
+    from whisper_steer.lab.erasing import OF_LATENTS, REMOVERS, erase_concept, falls, plot
     from whisper_steer.lab.findings import Findings
     from whisper_steer.lab.frames import frames_of
     from whisper_steer.lab.pooled import frame_codes, pooled_codes, pooled_dense
@@ -50,10 +50,11 @@ def erase(
     rows, (target, *others) = taking_part([target, *others])
     clips = [clips[i] for i in rows]
     encoder, found_saes = open_saes(model, saes, device)
-    frames = frames_of(encoder, list(found_saes), clips)
+    frames = frames_of(encoder, list(dict.fromkeys(each.point for each in found_saes)), clips)
     table, values, curves, firing = [], [], {}, []
-    for point, sae in found_saes.items():
-        heard = frames.pop(point)
+    points: set[str] = set()
+    for each_sae in found_saes:
+        label, sae, heard = each_sae.label, each_sae.sae, frames[each_sae.point]
         if per_clip is None:
             codes, dense = pooled_codes(sae, heard, maxima=False), pooled_dense(heard, maxima=False).x
             there, kept = target, others
@@ -62,11 +63,13 @@ def erase(
             hidden = heard.hidden[places].astype("float32")
             codes, dense = frame_codes(sae, hidden), hidden
             there, *kept = (on_frames(each, heard.clip[places]) for each in (target, *others))
-        firing.append(f"{point} {np.unique(codes.x.nonzero()[1]).size} of {codes.n_units}")
-        curves[point] = erase_concept(codes, dense, there, kept, seed)
-        for each in curves[point]:
-            table.append([point, *falls(each, FALLS)])
-            values.append({"point": point, **each.to_dict()})
+        firing.append(f"{label} {np.unique(codes.x.nonzero()[1]).size} of {codes.n_units}")
+        removers = REMOVERS if each_sae.point not in points else OF_LATENTS
+        points.add(each_sae.point)
+        curves[label] = erase_concept(codes, dense, there, kept, seed, removers)
+        for each in curves[label]:
+            table.append([label, *falls(each, FALLS)])
+            values.append({"point": label, **each.to_dict()})
     Findings(
         "erase-" + concept.replace("/", "-"),
         {

@@ -26,7 +26,8 @@ from whisper_steer.lab.pooled import Features
 
 SHARES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """of the width of a representation that are removed"""
-REMOVERS = ("latents", "random latents", "PCA directions", "random directions")
+OF_LATENTS = ("latents", "random latents")
+REMOVERS = (*OF_LATENTS, "PCA directions", "random directions")
 
 
 @dataclass
@@ -63,15 +64,16 @@ class Erased:
 
 
 def erase_concept(
-    codes: Features, dense: np.ndarray, concept: Concept, others: list[Concept], seed: int = 0
-) -> list[Erased]:
-    """All removers under both kinds of probe. ``codes`` and ``dense`` (n, n_state) are of the same examples.
+    codes: Features, dense: np.ndarray, concept: Concept, others: list[Concept], seed: int = 0,
+    removers: Sequence[str] = REMOVERS,
+) -> list[Erased]:  # fmt: skip
+    """Removers under both kinds of probe. ``codes`` and ``dense`` (n, n_state) are of the same examples.
 
     Ranked for the concept on half of what a fold is fitted on (`ranking_half`), in each fold; where other concepts
     have other folds, on the first.
     """
     found = []
-    steps = [(remover, l2) for remover in REMOVERS for l2 in (True, False)]
+    steps = [(remover, l2) for remover in removers for l2 in (True, False)]
     for remover, l2 in tqdm(steps, desc="removing", unit="curve"):
         width = codes.n_units if "latents" in remover else dense.shape[1]
         removed = sorted({round(share * width) for share in SHARES})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 MODEL = click.option("--model", required=True, help="Checkpoint of Whisper or folder of HuBERT.")
 SAES = click.option(
     "--sae", "saes", multiple=True, required=True, metavar="POINT=FILE",
-    help="An SAE and the hook point it reads, as blocks.2=FILE; repeatable.",
+    help="An SAE and the hook point it reads, as blocks.2=FILE; repeatable, also for one hook point.",
 )  # fmt: skip
 DATASET = click.option(
     "--dataset", "datasets", multiple=True, help="Data sets of --data to take; repeatable.  [default: all]"
@@ -48,24 +50,41 @@ def read_data(specs: Sequence[str], datasets: Sequence[str]) -> list[Clip]:
     return [clip for clip in clips if not datasets or clip.dataset in datasets]
 
 
-def open_saes(model: str, saes: Sequence[str], device: str | None) -> tuple[SpeechEncoder, dict[str, SAE]]:
-    """The encoder, and the SAEs by hook point. Raises `UsageError` where a point or a width does not fit the model."""
+@dataclass(frozen=True)
+class Placed:
+    """An SAE at its hook point."""
+
+    label: str
+    """the hook point, and behind it the name of the file where several SAEs are of one"""
+    point: str
+    sae: SAE
+
+
+def open_saes(model: str, saes: Sequence[str], device: str | None) -> tuple[SpeechEncoder, list[Placed]]:
+    """The encoder, and the SAEs in the order of its hook points. Raises `UsageError` where a point or a width does not
+    fit the model, or a file is named twice."""
     from whisper_steer.lab.encoders import open_encoder
     from whisper_steer.sae.files import load
 
-    files: dict[str, Path] = {}
+    files: list[tuple[str, Path]] = []
     for each in saes:
         point, sign, file = each.partition("=")
         if not sign or not file:
             raise UsageError(f"--sae {each} should be POINT=FILE, as in blocks.2={each}")
-        files[point] = Path(file)
+        if (point, Path(file)) in files:
+            raise UsageError(f"--sae {each} stands twice: name each SAE once")
+        files.append((point, Path(file)))
     encoder = open_encoder(model, device)
-    if unknown := set(files) - set(encoder.points):
+    several = Counter(point for point, _ in files)
+    if unknown := set(several) - set(encoder.points):
         raise UsageError(f"{model} has no {', '.join(sorted(unknown))}; it has {', '.join(encoder.points)}")
-    found = {point: load(file) for point, file in files.items()}
-    for point, sae in found.items():
-        check_width(str(files[point]), sae, encoder, model)
-    return encoder, {point: found[point] for point in encoder.points if point in found}
+    found = []
+    for point, file in sorted(files, key=lambda each: encoder.points.index(each[0])):
+        sae = load(file)
+        check_width(str(file), sae, encoder, model)
+        label = f"{point} {'/'.join(file.with_suffix('').parts[-2:])}" if several[point] > 1 else point
+        found.append(Placed(label, point, sae))
+    return encoder, found
 
 
 def check_width(name: str, sae: SAE, encoder: SpeechEncoder, model: str) -> None:

@@ -42,11 +42,11 @@ def loss(
     )
     clean = hear(whole, heard)
     values = []
-    for point, sae in found.items():
-        ablated = hear(whole, heard, point, replaced(sae.mean.expand_as))
+    for each in found:
+        ablated = hear(whole, heard, each.point, replaced(each.sae.mean.expand_as))
         with torch.no_grad():
-            through = hear(whole, heard, point, replaced(sae.reconstruct))
-        values.append({"point": point, **recovered(clean, ablated, through, heard)})
+            through = hear(whole, heard, each.point, replaced(each.sae.reconstruct))
+        values.append({"point": each.label, **recovered(clean, ablated, through, heard)})
     rows = [
         [
             *(str(value["point"]), f"{value['loss_recovered']:.1%}"),

@@ -108,6 +108,10 @@ def compared(saes: dict[str, SAE], frames: Frames) -> list[dict[str, Any]]:
                 "near": float((cosine > NEAR).mean()),
                 "cosine": float(cosine.mean()),
                 "iou": _histogram(pairs.iou[lives[a]]),
+                "best_iou": [
+                    round(float(iou), 3) if there else None
+                    for iou, there in zip(pairs.iou, lives[a], strict=True)
+                ],
             }
         )
     return values

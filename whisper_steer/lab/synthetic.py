@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from whisper_steer.cli.lab import DEVICE, OUT
+from whisper_steer.sae.plan import CONTROLS, KINDS, Kind, Plan
 
 if TYPE_CHECKING:
-    from whisper_steer.lab.known import KnownFeatures, Probabilities
-    from whisper_steer.lab.learners import Control, Kind, Learned, Plan
+    from torch import Tensor
 
-KINDS: tuple[Kind, ...] = ("batch-topk", "topk", "relu", "jumprelu")
-CONTROLS: tuple[Control, ...] = ("trained", "soft-frozen decoder", "frozen decoder", "frozen encoder")
+    from whisper_steer.lab.known import KnownFeatures, Probabilities
+    from whisper_steer.sae.stack import Stack
+
 PROBABILITIES: tuple[Probabilities, ...] = ("log-uniform", "constant")
+ACTIVE = 20
+"""latents of an SAE, as features of the data"""
 HELD_OUT = 8
 """batches of 1,000, behind all those of training"""
+SAMPLE = 10
+"""batches of training from which means and covariances are taken"""
 PUBLISHED = {
     ("batch-topk", "log-uniform"): "9 %", ("topk", "log-uniform"): "43 %", ("topk", "constant"): "99.9 %",
 }  # fmt: skip
@@ -26,7 +33,10 @@ PUBLISHED = {
 
 @click.command()
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="[default: all]")
-@click.option("--control", "controls", multiple=True, type=click.Choice(CONTROLS), help="[default: all]")
+@click.option(
+    "--control", "controls", multiple=True, type=click.Choice((*CONTROLS, "none")),
+    help="Beside the trained SAE.  [default: all]",
+)  # fmt: skip
 @click.option(
     "--probability", "probabilities", multiple=True, type=click.Choice(PROBABILITIES),
     help="How often a feature is active: each its own, or all the same.  [default: both]",
@@ -39,7 +49,7 @@ PUBLISHED = {
 @OUT
 def synthetic(
     kinds: tuple[Kind, ...],
-    controls: tuple[Control, ...],
+    controls: tuple[str, ...],
     probabilities: tuple[Probabilities, ...],
     steps: int,
     batch: int,
@@ -51,26 +61,34 @@ def synthetic(
     """Train SAEs on sums of 3,200 known features and count those that they recover (arXiv 2602.14111).
 
     Features are unit vectors of 100 dimensions, 20 of them active at a time. Printed beside each other: variance
-    explained, and the share of features to which a decoder direction has a cosine above 0.8. Controls have the same
-    initial draws, data in the same order, schedule and auxiliary loss as the trained SAE of their kind.
+    explained, and the share of features to which a decoder direction has a cosine above 0.8. The trainer is that of
+    whisper-steer sae train, controls and inputs of unit norm included.
     """
     import torch
 
     from whisper_steer.lab.findings import Findings
     from whisper_steer.lab.known import known_features
-    from whisper_steer.lab.learners import Plan
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    plan = Plan(steps, batch, learning_rate=learning_rate, seed=seed)
     values = []
     for probability in probabilities or PROBABILITIES:
         known = known_features(probability, seed=seed, device=device)
         for kind in kinds or KINDS:
-            for control in controls or CONTROLS:
-                found = measured(kind, control, known, plan)
-                paper = PUBLISHED.get((kind, probability), "") if control == "trained" else ""
+            plan = Plan(
+                kind, ACTIVE, len(known.directions) // known.directions.shape[1], steps, batch, learning_rate,
+                seed=seed,
+            )  # fmt: skip
+            beside = [each for each in controls or CONTROLS if each != "none"]
+            for control, found in measured(plan, beside, known).items():
+                paper = "" if control else PUBLISHED.get((kind, probability), "")
                 values.append(
-                    {"probability": probability, "kind": kind, "control": control, **found, "paper": paper}
+                    {
+                        "probability": probability,
+                        "kind": kind,
+                        "control": control or "trained",
+                        **found,
+                        "paper": paper,
+                    }
                 )
     about = {"steps": steps, "batch": batch, "learning rate": learning_rate, "seed": seed, "device": device}
     rows = [
@@ -88,39 +106,53 @@ def synthetic(
     Findings("synthetic", about, columns, rows, values, plot(values)).show(out)
 
 
-def measured(kind: Kind, control: Control, known: KnownFeatures, plan: Plan) -> dict[str, Any]:
-    """One dictionary, trained and measured on rows that it was not trained on."""
+@dataclass(frozen=True)
+class Sums:
+    """Rows of known features, as a source of `whisper_steer.sae.train.train`."""
+
+    known: KnownFeatures
+    size: int
+
+    def batch_at(self, step: int) -> Tensor:
+        """(1, size, n) float32."""
+        return self.known.batch(self.size, step)[None]
+
+    def sample(self) -> Tensor:
+        """(1, SAMPLE * size, n) float32."""
+        import torch
+
+        return torch.cat([self.batch_at(step) for step in range(SAMPLE)], dim=1)
+
+
+def measured(plan: Plan, controls: Sequence[str], known: KnownFeatures) -> dict[str | None, dict[str, Any]]:
+    """An SAE and its controls, trained together and measured on rows that they were not trained on."""
+    from whisper_steer.sae.stack import Member, Stack
+    from whisper_steer.sae.train import train
+
+    source = Sums(known, plan.batch)
+    members = [Member("sums", control) for control in (None, *controls)]
+    stack = Stack(plan, ["sums"], members, source.sample())
+    train(stack, source)
+    return {member.control: _recovered(stack, i, known) for i, member in enumerate(members)}
+
+
+def _recovered(stack: Stack, index: int, known: KnownFeatures) -> dict[str, Any]:
     import torch
 
     from whisper_steer.lab.known import recovery
+    from whisper_steer.sae.train import quality_in
 
-    learned = trained(kind, control, known, plan)
-    batches = [known.batch(1000, plan.steps + i) for i in range(HELD_OUT)]
-    mean = sum(x.sum(dim=0) for x in batches) / (1000 * HELD_OUT)
-    left = total = active = 0.0
-    ever = torch.zeros(plan.latents, dtype=torch.bool, device=known.directions.device)
-    for x in batches:
-        z = learned.encode(x)
-        left += float((x - learned.decode(z)).square().sum())
-        total += float((x - mean).square().sum())
-        active += float((z > 0).sum())
-        ever |= (z > 0).any(dim=0)
-    found = recovery(learned.W_dec, known)
+    held = torch.cat([known.batch(1000, stack.plan.steps + i) for i in range(HELD_OUT)])
+    quality = quality_in(stack, index, held)
+    found = recovery(stack.W_dec[index].detach(), known)
     return {
-        "explained_variance": 1 - left / total,
-        "active": active / (1000 * HELD_OUT),
-        "dead": 1 - float(ever.float().mean()),
+        "explained_variance": quality.explained_variance,
+        "active": quality.mean_active,
+        "dead": quality.dead,
         "recovered": found.share,
         "recovered_of_activity": found.of_activity,
         "cosine": found.cosine,
     }
-
-
-def trained(kind: Kind, control: Control, known: KnownFeatures, plan: Plan) -> Learned:
-    """The one place at which this command meets a trainer: batches in, a dictionary with its encoder out."""
-    from whisper_steer.lab.learners import learn
-
-    return learn(kind, control, lambda step: known.batch(plan.batch, step), plan)
 
 
 def plot(values: list[dict[str, Any]]) -> str:
@@ -129,7 +161,7 @@ def plot(values: list[dict[str, Any]]) -> str:
 
     from whisper_steer.eval.plots import svg
 
-    colours = dict(zip(CONTROLS, ("#dc2626", "#d97706", "#2563eb", "#6b7280"), strict=True))
+    colours = dict(zip(("trained", *CONTROLS), ("#dc2626", "#d97706", "#2563eb", "#6b7280"), strict=True))
     marks = dict(zip(KINDS, "osD^", strict=True))
     shown = [p for p in PROBABILITIES if any(v["probability"] == p for v in values)]
     figure, axes = plt.subplots(1, len(shown), figsize=(5 * len(shown), 4), squeeze=False, sharey=True)

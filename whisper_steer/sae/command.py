@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from whisper_steer.cli.lab import DATA
-from whisper_steer.sae.plan import KINDS, Plan
+from whisper_steer.sae.plan import CONTROLS, KINDS, Plan
 
-CONTROLS = ("soft-frozen", "frozen-decoder", "frozen-encoder")
 COLUMNS = {
     "sae": "SAE", "explained_variance": "explained variance", "l0": "L0", "dead": "dead",
     "loss_recovered": "loss recovered", "ce_clean": "CE", "ce_sae": "CE, SAE", "ce_ablated": "CE, mean",

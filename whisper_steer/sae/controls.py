@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 COSINE = 0.8
-CONTROLS = ("soft-frozen", "frozen-decoder", "frozen-encoder")
 
 
 def turn_back(directions: Tensor, start: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from typing import Literal, get_args
 Kind = Literal["batch-topk", "topk", "relu", "jumprelu"]
 KINDS: tuple[str, ...] = get_args(Kind)
 TOP_K = ("batch-topk", "topk")
+CONTROLS = ("soft-frozen", "frozen-decoder", "frozen-encoder")
+"""of `whisper_steer.sae.controls`"""
 
 WARM_UP = 0.05
 """share of the steps over which sparsity comes: k falls to its value, or the penalty rises to its own"""

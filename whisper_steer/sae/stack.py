@@ -37,7 +37,7 @@ class Member:
 
     point: str
     control: str | None = None
-    """one of `whisper_steer.sae.controls.CONTROLS`"""
+    """one of `whisper_steer.sae.plan.CONTROLS`"""
 
     @property
     def name(self) -> str:
