@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from whisper.model import Whisper
 
-from whisper_steer.encoders.hooks import hooked
+from whisper_steer.models.hooks import hooked
 
 from .store import digest
 

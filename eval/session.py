@@ -145,7 +145,7 @@ class Session:
         return self.encodings.of(mel)["features"]
 
     def hidden(self, mel: Tensor, point: str) -> Tensor:
-        """Activations (1500, state) at a hook point of `whisper_steer.encoders.hooks`."""
+        """Activations (1500, state) at a hook point of `whisper_steer.models.hooks`."""
         self.encodings.points.add(point)
         return self.encodings.of(mel)[point]
 

@@ -20,10 +20,10 @@ from whisper.model import Whisper
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.splits import order_key, select, stratified
-from whisper_steer.encoders.hooks import hook_points, hooked
 from whisper_steer.encoders.prefix import Prefix, run_from, share
 from whisper_steer.errors import DataError, UsageError
 from whisper_steer.files.disk import write_whole
+from whisper_steer.models.hooks import hook_points, hooked
 
 from .greedy import Greedy, Mode, Written
 

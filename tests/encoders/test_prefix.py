@@ -11,9 +11,9 @@ from helpers import wrapped
 from whisper.model import Whisper
 
 from whisper_steer.encoders import prefix as prefix_module
-from whisper_steer.encoders.hooks import hook_points, read_activations
 from whisper_steer.encoders.prefix import Prefix, blocks_before, run_from, share
 from whisper_steer.errors import UsageError
+from whisper_steer.models.hooks import hook_points, read_activations
 from whisper_steer.runtimes.ct2 import in_half
 
 POINTS = ["blocks.0", "blocks.1", "ln_post"]

@@ -18,9 +18,9 @@ from whisper.model import AudioEncoder, Whisper
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.encoders import record as module
-from whisper_steer.encoders.hooks import read_activations
 from whisper_steer.encoders.record import Activations, record
 from whisper_steer.fit.windows import Window
+from whisper_steer.models.hooks import read_activations
 
 
 def made(seed: int, n: int = 3) -> Iterator[Window]:

@@ -15,7 +15,6 @@ from whisper.model import Whisper
 
 import whisper_steer
 from whisper_steer.data.pack import load_speech
-from whisper_steer.encoders.hooks import hooked
 from whisper_steer.errors import UsageError
 from whisper_steer.eval.probes import lifted, no_speech_logit, text_margin
 from whisper_steer.eval.session import Session, StandIn
@@ -24,6 +23,7 @@ from whisper_steer.eval.systems import SYSTEMS, choose_systems
 from whisper_steer.eval.systems.decoder import masked, projected
 from whisper_steer.eval.systems.text import deloop, remove_phrases
 from whisper_steer.eval.vads import firered, silero, silero_probability
+from whisper_steer.models.hooks import hooked
 from whisper_steer.runtimes.results import first_speech
 from whisper_steer.sae.controls import COSINE, turn_back
 from whisper_steer.steer.steering import Steering

@@ -7,9 +7,9 @@ from sklearn.metrics import roc_auc_score
 from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
-from whisper_steer.encoders.hooks import read_activations
 from whisper_steer.encoders.prefix import run_from
 from whisper_steer.fit.scoring import auroc, silence_gradient, silence_log_odds
+from whisper_steer.models.hooks import read_activations
 
 
 def test_auroc_is_scikit_learns_also_with_many_zeros() -> None:

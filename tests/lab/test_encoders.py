@@ -12,10 +12,10 @@ from helpers import small_hubert
 from whisper.model import Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
-from whisper_steer.encoders.hooks import read_activations
 from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats.hf import save_hf
 from whisper_steer.lab.encoders import HubertEncoder, WhisperEncoder, frames_in, open_encoder
+from whisper_steer.models.hooks import read_activations
 
 transformers = pytest.importorskip("transformers")
 

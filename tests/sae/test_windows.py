@@ -11,10 +11,10 @@ from whisper.model import Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
-from whisper_steer.encoders.hooks import read_activations
 from whisper_steer.errors import DataError
 from whisper_steer.fit.degrade import mix
 from whisper_steer.lab.encoders import open_encoder
+from whisper_steer.models.hooks import read_activations
 from whisper_steer.sae.augment import Augment
 from whisper_steer.sae.recorded import Recorded
 from whisper_steer.sae.windows import Heard, cut

@@ -11,10 +11,10 @@ import whisper
 from helpers import ALWAYS_OPEN, ALWAYS_SHUT, make_artifact, wrapped
 from whisper.model import Whisper
 
-from whisper_steer.encoders.hooks import read_activations, run
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import ArtifactError, FingerprintError, UsageError
 from whisper_steer.gate.conformal import loss_curve
+from whisper_steer.models.hooks import read_activations, run
 from whisper_steer.steer.methods import METHODS
 from whisper_steer.steer.steering import DEFAULT_MAX_SUPPRESSED_SPEECH, Steering, steering_for
 

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from whisper_steer.encoders.hooks import unwrap
+from whisper_steer.models.hooks import unwrap
 
 _fingerprints: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
 

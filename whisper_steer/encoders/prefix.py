@@ -1,7 +1,7 @@
 """The first blocks of an encoder: Whisper's own modules, run up to a hook point and no further.
 
 Listening needs no more of the encoder than that, and no hook: nothing of the model is changed, so threads, deep copies
-and compiled models are safe. Hook points are named as in `whisper_steer.encoders.hooks`.
+and compiled models are safe. Hook points are named as in `whisper_steer.models.hooks`.
 
 To listen, a CPU that multiplies bfloat16 matrices in hardware runs the blocks in it, at half the time. The embedding
 before the blocks stays as stock makes it, so that stock can go on from there.
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from whisper.model import AudioEncoder, ResidualAttentionBlock
 
-from whisper_steer.encoders.hooks import hook_points, unwrap
 from whisper_steer.errors import UsageError
+from whisper_steer.models.hooks import hook_points, unwrap
 
 
 class Prefix:

@@ -50,7 +50,7 @@ class Names:
     fingerprint: str
     """of the encoder"""
     point: str
-    """where the SAE lies, see `whisper_steer.encoders.hooks`"""
+    """where the SAE lies, see `whisper_steer.models.hooks`"""
     named: list[Name]
     latents: Latents
     """n of them, in the order of ``named``"""

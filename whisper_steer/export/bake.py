@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from whisper.model import Whisper
 
-from whisper_steer.encoders.hooks import hook_points
 from whisper_steer.errors import UsageError
+from whisper_steer.models.hooks import hook_points
 from whisper_steer.steer.steering import Steering
 
 

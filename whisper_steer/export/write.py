@@ -20,13 +20,13 @@ from whisper.model import Whisper
 
 from whisper_steer.audio.load import load_audio
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
-from whisper_steer.encoders.hooks import hooked, run
 from whisper_steer.errors import UsageError
 from whisper_steer.export.bake import bake_vector, constant
 from whisper_steer.files.card import CARD
 from whisper_steer.files.replace import check_target, replacing
 from whisper_steer.formats import hf
 from whisper_steer.formats.ct2_save import save_ct2
+from whisper_steer.models.hooks import hooked, run
 from whisper_steer.steer.steering import Steering
 
 Format = Literal["openai", "hf", "ct2"]

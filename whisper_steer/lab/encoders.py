@@ -1,6 +1,6 @@
 """Encoders that the laboratory reads: Whisper's in any format, and HuBERT's.
 
-Both give a frame of activations for 20 ms of sound, at hook points named as in `whisper_steer.encoders.hooks`; HuBERT
+Both give a frame of activations for 20 ms of sound, at hook points named as in `whisper_steer.models.hooks`; HuBERT
 has no ``ln_post``.
 """
 
@@ -19,9 +19,9 @@ from whisper.audio import N_SAMPLES
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Audio
 from whisper_steer.encoders.fingerprint import weights_fingerprint
-from whisper_steer.encoders.hooks import Edit, hook_points, hooked, read_activations
 from whisper_steer.errors import ModelError
 from whisper_steer.formats.hf import import_transformers
+from whisper_steer.models.hooks import Edit, hook_points, hooked, read_activations
 from whisper_steer.models.load import load_model
 
 FRAME_SAMPLES = 320

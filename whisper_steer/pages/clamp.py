@@ -13,10 +13,10 @@ from whisper.model import Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
-from whisper_steer.encoders.hooks import read_activations
 from whisper_steer.encoders.prefix import run_from
 from whisper_steer.encoders.record import Activations
 from whisper_steer.fit.scoring import effect_on_decoder
+from whisper_steer.models.hooks import read_activations
 from whisper_steer.sae.model import SAE
 
 TOKENS = 100
@@ -38,7 +38,7 @@ class Texts:
 
 
 class Clamping:
-    """A Whisper whose latents at one hook point are clamped. ``point``: see `whisper_steer.encoders.hooks`."""
+    """A Whisper whose latents at one hook point are clamped. ``point``: see `whisper_steer.models.hooks`."""
 
     def __init__(self, model: Whisper, point: str, sae: SAE) -> None:
         self.model, self.point, self.sae = model, point, sae

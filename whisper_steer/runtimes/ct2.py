@@ -18,10 +18,10 @@ from ctranslate2 import StorageView
 from torch import Tensor, nn
 
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
-from whisper_steer.encoders.hooks import run
 from whisper_steer.encoders.prefix import Prefix, blocks_before
 from whisper_steer.errors import UsageError
 from whisper_steer.formats import ct2 as formats
+from whisper_steer.models.hooks import run
 from whisper_steer.models.load import load_model
 from whisper_steer.steer.steering import Steering
 

@@ -28,8 +28,8 @@ from whisper.tokenizer import get_tokenizer
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.normalize import normalize
-from whisper_steer.encoders.hooks import Edit, hooked, run
 from whisper_steer.formats.hf import load_hf
+from whisper_steer.models.hooks import Edit, hooked, run
 from whisper_steer.models.load import load_model
 
 LONGEST = 30.0

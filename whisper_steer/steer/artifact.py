@@ -55,7 +55,7 @@ class Artifact:
     fingerprint_bfloat16: str | None = field(default=None, kw_only=True)
     """of the same encoder in bfloat16; artifacts of earlier versions do not know it"""
     hook_point: str
-    """where activations are edited, see `whisper_steer.encoders.hooks`"""
+    """where activations are edited, see `whisper_steer.models.hooks`"""
     gate_point: str
     """where the gate reads them; not behind ``hook_point``"""
     edits: Edits

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whisper_steer.encoders.hooks import hooked
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.gate.conformal import choose_threshold, smallest_promise
 from whisper_steer.gate.hearing import Hearing, listen, listen_to_mel
+from whisper_steer.models.hooks import hooked
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.find import find, resolve
 from whisper_steer.steer.methods import METHODS

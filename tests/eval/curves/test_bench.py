@@ -15,10 +15,10 @@ from whisper.model import Whisper
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.load import load
-from whisper_steer.encoders.hooks import hooked
 from whisper_steer.errors import UsageError
 from whisper_steer.eval.curves.bench import SAMPLE_LEN, Bench, Intervention, pick
 from whisper_steer.eval.curves.greedy import Greedy
+from whisper_steer.models.hooks import hooked
 
 
 @pytest.fixture(scope="module")
