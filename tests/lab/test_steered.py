@@ -61,5 +61,7 @@ def test_the_command_measures_all_and_resumes(
     }
     again = run(*command, "--limit", "2", "--device", "cpu", "--out", out)
     assert again.stdout == done.stdout
+    one = run(*command, "--limit", "2", "--strength", "0.7", "--device", "cpu", "--out", tmp_path / "one")
+    assert one.exit_code == 0 and f"trained, {HERE}@0.7" in (tmp_path / "one" / "sanity.json").read_text()
     wrong = run(*command[:5], "--sae", "trained", "--data", "synthetic", "--out", out)
     assert wrong.exit_code == 2 and "write NAME=FILE" in wrong.stderr

@@ -32,6 +32,10 @@ def _named(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
 @click.option(
     "--limit", type=click.IntRange(2), default=60, show_default=True, help="Clips of each kind and split."
 )
+@click.option(
+    "--strength", "strengths", multiple=True, type=float,
+    help="Times the length of the first SAE's change; repeatable.  [default: 0.5, 1 and 1.5]",
+)  # fmt: skip
 @DEVICE
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the run, which resumes there."
@@ -42,6 +46,7 @@ def sanity(
     saes: dict[str, Path],
     data: tuple[str, ...],
     limit: int,
+    strengths: tuple[float, ...],
     device: str | None,
     out: Path,
 ) -> None:
@@ -53,7 +58,7 @@ def sanity(
     from whisper_steer.eval.curves.bench import pick
     from whisper_steer.eval.curves.material import clip_activations
     from whisper_steer.lab.findings import Findings
-    from whisper_steer.lab.steered import EVERYWHERE, HERE, plot, rows, steer
+    from whisper_steer.lab.steered import EVERYWHERE, HERE, STRENGTHS, plot, rows, steer
     from whisper_steer.models.load import load_model
     from whisper_steer.sae.files import load as load_sae
     from whisper_steer.sae.train import measure
@@ -64,7 +69,7 @@ def sanity(
     fit, choose, test = (pick(clips, split, limit) for split in ("fit", "choose", "test"))
     held = clip_activations(loaded, point, test)
     qualities = {name: measure(sae, held) for name, sae in dictionaries.items()}
-    points = steer(loaded, point, dictionaries, fit, choose, test, out)
+    points = steer(loaded, point, dictionaries, fit, choose, test, out, strengths or STRENGTHS)
     about = {"model": model, "point": point, "clips of a kind": limit, "data": " ".join(data)}
     columns = [
         "dictionary",

@@ -47,8 +47,9 @@ def steer(
     choose: Sequence[Clip],
     test: Sequence[Clip],
     out: Path,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> list[Point]:
-    """Figures of each dictionary and direction at each of `STRENGTHS`, stock's first; the bench's rows stay in ``out``.
+    """Figures of each dictionary and direction at each of the strengths, stock's first; the bench's rows stay in ``out``.
 
     ``fit``, ``choose``: clips that edits are fitted on and conditions calibrated on; ``test``: those measured. The
     group of a point is "NAME, where nobody speaks" or "NAME, on every frame".
@@ -66,7 +67,7 @@ def steer(
     for name, ways in edits.items():
         for where, change in zip((HERE, EVERYWHERE), ways, strict=True):
             group = f"{name}, {where}"
-            for strength in STRENGTHS if where == HERE else (1.0,):
+            for strength in strengths if where == HERE else (1.0,):
                 edit = _added(change, strength)
                 interventions.append(Intervention(f"{group}@{strength:g}", [(point, edit)], strength, group))
     Bench(model, test).measure(interventions, out, ("stock",))
@@ -168,7 +169,8 @@ def plot(points: Sequence[Point]) -> str:
     ):
         for offset, key in enumerate(figures):
             for row, name in enumerate(names):
-                found = next(p for p in points if p.group == f"{name}, {where}" and p.strength == 1.0)
+                there = [p for p in points if p.group == f"{name}, {where}"]
+                found = min(there, key=lambda p: abs(p.strength - 1))
                 estimate = found.changes[key] if key == "wer" else found.figures[key]
                 low, value, high = (100 * x for x in (estimate.low, estimate.value, estimate.high))
                 reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
