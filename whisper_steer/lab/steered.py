@@ -49,7 +49,7 @@ def steer(
     out: Path,
     strengths: Sequence[float] = STRENGTHS,
 ) -> list[Point]:
-    """Figures of each dictionary and direction at each of the strengths, stock's first; the bench's rows stay in ``out``.
+    """Figures of each dictionary and direction at each strength, stock's first; the bench's rows stay in ``out``.
 
     ``fit``, ``choose``: clips that edits are fitted on and conditions calibrated on; ``test``: those measured. The
     group of a point is "NAME, where nobody speaks" or "NAME, on every frame".
