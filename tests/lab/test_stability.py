@@ -23,7 +23,7 @@ def test_an_sae_in_another_order_is_covered_whole(tiny_path: Path, manifest: str
     options = ["--model", tiny_path, "--point", "blocks.0", "--data", manifest, "--clips", 2]
     result = run("lab", "stability", *files, *options, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "| a | b |" in result.output and "| b | a |" in result.output
+    assert "| blocks.0 | a | b |" in result.output and "| blocks.0 | b | a |" in result.output
     content = json.loads((tmp_path / "out" / "stability.json").read_text())
     assert content["about"]["clips"] == 4 and content["about"]["frames"] == 4 * 50
     for value in content["values"]:
@@ -34,6 +34,39 @@ def test_an_sae_in_another_order_is_covered_whole(tiny_path: Path, manifest: str
             int((known == 1).sum()) == value["alive"] and int(np.isnan(known).sum()) == 128 - value["alive"]
         )
     assert (tmp_path / "out" / "stability.svg").read_text().startswith("<svg")
+
+
+def test_folders_of_a_training_are_compared_at_several_hook_points(
+    tiny_path: Path, manifest: str, tmp_path: Path
+) -> None:
+    folders = [tmp_path / seed for seed in "01"]
+    for folder in folders:
+        folder.mkdir()
+        for point in ("blocks.0", "blocks.1"):
+            sae_file(folder, point, torch.arange(128))
+    asked = [
+        "--model",
+        tiny_path,
+        "--point",
+        "blocks.1",
+        "--point",
+        "blocks.0",
+        "--data",
+        manifest,
+        "--clips",
+        2,
+    ]
+    result = run("lab", "stability", *folders, *asked, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    values = json.loads((tmp_path / "out" / "stability.json").read_text())["values"]
+    assert [(v["point"], v["sae"], v["other"]) for v in values] == [
+        (point, a, b) for point in ("blocks.1", "blocks.0") for a, b in (("0", "1"), ("1", "0"))
+    ]
+    file = folders[0] / "blocks.0.safetensors"
+    known = read_stability(tmp_path / "out" / "stability.json", file, 128)
+    assert int((known == 1).sum()) == values[-1]["alive"]
+    result = run("lab", "stability", file, folders[1], *asked)
+    assert result.exit_code == 2 and "is no folder" in result.output
 
 
 def test_what_cannot_be_compared_is_told_in_a_line(tiny_path: Path, manifest: str, tmp_path: Path) -> None:

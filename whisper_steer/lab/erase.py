@@ -54,7 +54,7 @@ def erase(
     table, values, curves, firing = [], [], {}, []
     points: set[str] = set()
     for each_sae in found_saes:
-        label, sae, heard = each_sae.label, each_sae.sae, frames[each_sae.point]
+        name, sae, heard = each_sae.label, each_sae.sae, frames[each_sae.point]
         if per_clip is None:
             codes, dense = pooled_codes(sae, heard, maxima=False), pooled_dense(heard, maxima=False).x
             there, kept = target, others
@@ -63,13 +63,13 @@ def erase(
             hidden = heard.hidden[places].astype("float32")
             codes, dense = frame_codes(sae, hidden), hidden
             there, *kept = (on_frames(each, heard.clip[places]) for each in (target, *others))
-        firing.append(f"{label} {np.unique(codes.x.nonzero()[1]).size} of {codes.n_units}")
+        firing.append(f"{name} {np.unique(codes.x.nonzero()[1]).size} of {codes.n_units}")
         removers = REMOVERS if each_sae.point not in points else OF_LATENTS
         points.add(each_sae.point)
-        curves[label] = erase_concept(codes, dense, there, kept, seed, removers)
-        for each in curves[label]:
-            table.append([label, *falls(each, FALLS)])
-            values.append({"point": label, **each.to_dict()})
+        curves[name] = erase_concept(codes, dense, there, kept, seed, removers)
+        for each in curves[name]:
+            table.append([name, *falls(each, FALLS)])
+            values.append({"point": name, **each.to_dict()})
     Findings(
         "erase-" + concept.replace("/", "-"),
         {

@@ -68,12 +68,12 @@ def open_saes(model: str, saes: Sequence[str], device: str | None) -> tuple[Spee
 
     files: list[tuple[str, Path]] = []
     for each in saes:
-        point, sign, file = each.partition("=")
-        if not sign or not file:
+        point, sign, path = each.partition("=")
+        if not sign or not path:
             raise UsageError(f"--sae {each} should be POINT=FILE, as in blocks.2={each}")
-        if (point, Path(file)) in files:
+        if (point, Path(path)) in files:
             raise UsageError(f"--sae {each} stands twice: name each SAE once")
-        files.append((point, Path(file)))
+        files.append((point, Path(path)))
     encoder = open_encoder(model, device)
     several = Counter(point for point, _ in files)
     if unknown := set(several) - set(encoder.points):

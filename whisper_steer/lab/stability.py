@@ -26,7 +26,10 @@ NEAR = 0.8
 @click.command()
 @click.argument("saes", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", required=True, help="The encoder: a name, a .pt, or a folder of Whisper or HuBERT.")
-@click.option("--point", required=True, help="Where the SAEs lie: blocks.N or ln_post.")
+@click.option(
+    "--point", "points", multiple=True, required=True,
+    help="Where the SAEs lie: blocks.N or ln_post; repeatable where SAES are folders.",
+)  # fmt: skip
 @DATA
 @click.option("--split", type=click.Choice(["fit", "choose", "test"]), default="test", show_default=True)
 @click.option("--clips", type=click.IntRange(1), default=100, show_default=True, help="Of each domain.")
@@ -35,14 +38,15 @@ NEAR = 0.8
 def stability(
     saes: tuple[Path, ...],
     model: str,
-    point: str,
+    points: tuple[str, ...],
     data: tuple[str, ...],
     split: Split,
     clips: int,
     device: str | None,
     out: Path | None,
 ) -> None:
-    """How many latents of each of the SAES match one of each other (arXiv 2602.05027).
+    """How many latents of each of the SAES match one of each other (arXiv 2602.05027). SAES are files, or folders
+    of whisper-steer sae train, which hold a file for each hook point.
 
     Two latents match where the frames in which both are active are more than half of those in which either is, over
     clips of speech, music and environment. Every SAE is compared with every other, both ways: coverage is the share
@@ -58,24 +62,31 @@ def stability(
     from whisper_steer.lab.frames import frames_of
     from whisper_steer.sae.files import load
 
-    loaded = dict(zip(short_names(saes), [load(path).to("cpu") for path in saes], strict=True))
-    encoder = open_encoder(model, device)
-    for name, sae in loaded.items():
-        check_width(name, sae, encoder, model)
-    frames = frames_of(encoder, [point], domain_clips(data, split, clips))[point]
-    values = compared(loaded, frames)
-    about = {"model": model, "point": point, "split": split, "clips": len(frames.clips)}
-    about |= {"frames": len(frames.hidden)}
+    if len(points) > 1 and (files := [path for path in saes if not path.is_dir()]):
+        raise UsageError(
+            f"{files[0]} is no folder: several hook points take folders of whisper-steer sae train"
+        )
+    names, encoder = short_names(saes), open_encoder(model, device)
+    loaded: dict[str, dict[str, SAE]] = {}
+    for point in dict.fromkeys(points):
+        paths = [path / f"{point}.safetensors" if path.is_dir() else path for path in saes]
+        loaded[point] = {name: load(path).to("cpu") for name, path in zip(names, paths, strict=True)}
+        for name, sae in loaded[point].items():
+            check_width(name, sae, encoder, model)
+    read = frames_of(encoder, list(loaded), domain_clips(data, split, clips))
+    values = [{"point": point, **v} for point, by in loaded.items() for v in compared(by, read[point])]
+    frames = read[points[0]]
+    about = {"model": model, "split": split, "clips": len(frames.clips), "frames": len(frames.hidden)}
     rows = [
         [
-            v["sae"], v["other"], f"{v['alive']}", f"{v['dead']:.1%}", f"{v['duplicates']:.1%}",
+            v["point"], v["sae"], v["other"], f"{v['alive']}", f"{v['dead']:.1%}", f"{v['duplicates']:.1%}",
             ci(v["coverage"], 100, "%"), f"{v['by_chance']:.1%}",
             f"{v['near']:.1%}", f"{v['cosine']:.2f}",
         ]
         for v in values
     ]  # fmt: skip
     columns = [
-        "SAE", "against", "alive", "dead", "duplicates (paper: < 5 %)", "coverage (paper: > 50 %)",
+        "point", "SAE", "against", "alive", "dead", "duplicates (paper: < 5 %)", "coverage (paper: > 50 %)",
         "by chance", f"direction within cosine {NEAR}", "mean largest cosine",
     ]  # fmt: skip
     Findings("stability", about, columns, rows, values, plot(values)).show(out)
@@ -119,7 +130,7 @@ def compared(saes: dict[str, SAE], frames: Frames) -> list[dict[str, Any]]:
 
 def short_names(paths: tuple[Path, ...]) -> list[str]:
     """The names of files, with as many folders before them as it takes to tell them apart."""
-    parts = [path.with_suffix("").parts for path in paths]
+    parts = [path.parts if path.is_dir() else path.with_suffix("").parts for path in paths]
     for n in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-n:]) for part in parts]
         if len(set(names)) == len(names):
@@ -145,14 +156,20 @@ def plot(values: list[dict[str, Any]]) -> str:
     from whisper_steer.eval.plots import svg
     from whisper_steer.lab.patterns import MATCH
 
-    figure, axes = plt.subplots(figsize=(7, 4))
+    points = list(dict.fromkeys(v["point"] for v in values))
+    figure, panels = plt.subplots(
+        1, len(points), figsize=(3 + 3.2 * len(points), 3.6), squeeze=False, sharey=True
+    )
     edges = [i / BINS for i in range(BINS + 1)]
-    for v in values:
-        shares = [100 * count / max(1, v["alive"]) for count in v["iou"]]
-        axes.stairs(shares, edges, label=f"{v['sae']} in {v['other']}")
-    axes.axvline(MATCH, color="#6b7280", lw=0.8, ls="--")
-    axes.set_xlabel("IoU with the best match")
-    axes.set_ylabel("% of latents alive")
-    axes.legend(fontsize=7)
-    axes.grid(alpha=0.2)
+    for axes, point in zip(panels[0], points, strict=True):
+        for v in values:
+            if v["point"] == point:
+                shares = [100 * count / max(1, v["alive"]) for count in v["iou"]]
+                axes.stairs(shares, edges, label=f"{v['sae']} in {v['other']}")
+        axes.axvline(MATCH, color="#6b7280", lw=0.8, ls="--")
+        axes.set_title(point, fontsize=10, loc="left")
+        axes.set_xlabel("IoU with the best match")
+        axes.grid(alpha=0.2)
+    panels[0][0].set_ylabel("% of latents alive")
+    panels[0][-1].legend(fontsize=7)
     return svg(figure)

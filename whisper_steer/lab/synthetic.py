@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -73,7 +73,7 @@ def synthetic(
     values = []
     for probability in probabilities or PROBABILITIES:
         known = known_features(probability, seed=seed, device=device)
-        for kind in kinds or KINDS:
+        for kind in kinds or get_args(Kind):
             plan = Plan(
                 kind, ACTIVE, len(known.directions) // known.directions.shape[1], steps, batch, learning_rate,
                 seed=seed,

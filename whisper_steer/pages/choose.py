@@ -87,12 +87,13 @@ def read_stability(path: Path, sae: Path, n_latents: int) -> np.ndarray:
     (arXiv 2602.05027); NaN for dead latents.
 
     ``path``: the JSON of `whisper-steer lab stability`, whose ``values`` name the SAE of a row in ``sae`` by the end of
-    its path without suffix and have ``best_iou``, a number or null for each latent. Raises `DataError`.
+    its path without suffix, or by the end of its folder's with its own name in ``point``, and have ``best_iou``, a
+    number or null for each latent. Raises `DataError`.
     """
     ours = sae.absolute().with_suffix("").parts
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-        rows = [row for row in content["values"] if ours[-len(name := Path(row["sae"]).parts) :] == name]
+        rows = [row for row in content["values"] if _names(row, ours)]
         found = np.array([row["best_iou"] for row in rows], float)
         if found.shape != (len(rows), n_latents) or not rows:
             raise ValueError("of another SAE")
@@ -102,6 +103,11 @@ def read_stability(path: Path, sae: Path, n_latents: int) -> np.ndarray:
             "whisper-steer lab stability writes for that file"
         ) from None
     return found.mean(axis=0)
+
+
+def _names(row: dict[str, Any], path: tuple[str, ...]) -> bool:
+    name = Path(row["sae"]).parts
+    return any(path[-len(each) :] == each for each in (name, (*name, row.get("point", ""))))
 
 
 __all__ = ["check", "chosen", "names_in", "read_stability", "sampled"]
