@@ -13,7 +13,7 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_the_documentation_holds_what_the_command_prints(path: Path) -> None:
-    assert report(path) in (ROOT / "docs" / "laboratory.md").read_text(encoding="utf-8")
+    assert report(path) in (ROOT / "docs" / "laboratory" / "training.md").read_text(encoding="utf-8")
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
