@@ -1,4 +1,4 @@
-"""The tables of docs/laboratory/training.md. ``python -m whisper_steer.lab.report benchmarks/results/{gates,saelog}-*.json``
+"""The tables of docs/laboratory/training.md: ``python -m whisper_steer.lab.report benchmarks/results/saelog-base.json``
 
 A log of an earlier trainer of SAEs, of which step 0 is left out, as the threshold is 0 there; or gates compared on
 held-out clips by `whisper_steer.fit.listening.compare`, under keys "point/(hidden, seed, windows)".
