@@ -50,7 +50,7 @@ def across(searched: Sequence[Place], about: dict[str, Any]) -> Findings:
 
 
 def tested(
-    collected: Collected, probes: Mapping[str, Probe], about: dict[str, Any], name: str = "risk"
+    collected: Collected, probes: Mapping[str, Probe], about: dict[str, Any], name: str = "risk-tested"
 ) -> Findings:
     """Every probe and each of stock's scores on `test`: by who wrote the segments, and by kind of error."""
     columns = ["written by", "right / wrong", "risk from", "AUROC", "average precision", "ECE"]

@@ -7,6 +7,7 @@ has been collected at any moment is a fair sample of all of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import get_args
 
@@ -18,8 +19,8 @@ from whisper_steer.fit.degrade import at_speed
 
 HARD = ("snr:0", "snr:-5", "music:0", "quiet:-40", "double speed")
 """conditions of speech; every clip comes clean and in two of them"""
-LONGEST = 25.0
-"""seconds of a clip: one window"""
+SHORTEST, LONGEST = 2.0, 25.0
+"""seconds of a clip of speech: more than a word; one window, of any clip"""
 RECORDINGS = 8
 """with pauses, of a split"""
 
@@ -46,12 +47,14 @@ def material(clips: Sequence[Clip], per_split: int, seed: int = 0) -> list[Clip]
         for i, clip in enumerate(sorted(speech, key=lambda c: order_key(c, seed + 1))):
             for k in (i, i + 1 + i // len(HARD) % (len(HARD) - 1)):
                 found += _harder(HARD[k % len(HARD)], clip, sounds, seed)
-        found += conditions.apply([f"recordings:pauses:{RECORDINGS}"], [*speech, *sounds], None, seed)
+        made = conditions.apply([f"recordings:pauses:{RECORDINGS}"], [*speech, *sounds], None, seed)
+        found += [replace(clip, id=f"{split}/{clip.id}") for clip in made]
     return sorted(found, key=lambda clip: order_key(clip, seed))
 
 
 def _transcribed(clip: Clip) -> bool:
-    return clip.kind == "speech" and bool(clip.text) and clip.language == "en"
+    english = clip.kind == "speech" and bool(clip.text) and clip.language == "en"
+    return english and clip.seconds >= SHORTEST
 
 
 def _some(clips: list[Clip], n: int, seed: int) -> list[Clip]:
