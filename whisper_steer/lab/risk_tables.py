@@ -29,7 +29,7 @@ def told(collected: Collected, about: dict[str, Any]) -> Findings:
     rows, values = [], []
     for split in ("fit", "choose", "test"):
         for source in ("stock", "gated"):
-            rows_of = collected.of(split, source)  # type: ignore[arg-type]
+            rows_of = collected.of(split, source)
             counts = Counter(collected.rows[i]["truth"] for i in rows_of)
             numbers = {kind: counts[kind] for kind in (RIGHT, *KINDS, BETWEEN)}
             rows.append([split, source, *map(str, numbers.values())])
@@ -116,7 +116,9 @@ def _shown(estimate: Estimate | None) -> str:
 
 def plot(curves: Mapping[str, Sequence[tuple[float, int, int]]]) -> str | None:
     """Reliability: how often segments of a risk are wrong, in bins of equally many, with Wilson's intervals."""
-    from whisper_steer.eval.plots import plt, svg
+    from matplotlib import pyplot as plt
+
+    from whisper_steer.eval.plots import svg
 
     if not curves:
         return None

@@ -21,11 +21,12 @@ from whisper.model import Whisper
 from whisper_steer.data.clips import Clip
 from whisper_steer.errors import DataError
 from whisper_steer.gate.hearing import Hearing
+from whisper_steer.risk.prepared import Heard, Prepared, first_windows
 from whisper_steer.risk.signs import SIGNS, signs
 from whisper_steer.risk.states import POSITIONS, Watch
 from whisper_steer.risk.truth import truths
 from whisper_steer.runtimes.openai import decode_heard, stock_loop
-from whisper_steer.runtimes.remember import Keeping, Remembering
+from whisper_steer.runtimes.remember import Remembering
 from whisper_steer.steer.steering import Steering
 
 ROWS, STATES, ABOUT = "rows.jsonl", "states.f16", "about.json"
@@ -38,6 +39,8 @@ RAW: dict[str, Any] = {
     "language": "en",
 }
 """stock's options with nothing that drops or retries"""
+KEPT = ("id", "kind", "split", "group", "dataset", "condition")
+"""of a clip"""
 Source = Literal["stock", "gated"]
 
 
@@ -76,10 +79,12 @@ def collect(model: Whisper, steering: Steering, clips: Sequence[Clip], folder: P
     with (folder / STATES).open("ab") as states, (folder / ROWS).open("a", encoding="utf-8") as rows:
         states.truncate(size * sum(len(line["segments"]) for line in done))
         seen = {line["id"] for line in done}
-        for clip in tqdm([c for c in clips if c.id not in seen], unit="clip"):
-            segments = _segments(model, steering, clip, states)
+        for heard in tqdm(
+            first_windows(model, steering, [c for c in clips if c.id not in seen]), unit="clip"
+        ):
+            segments = _segments(model, steering, heard, states)
             states.flush()
-            fields = {k: getattr(clip, k) for k in ("id", "kind", "split", "group", "dataset", "condition")}
+            fields = {k: getattr(heard.clip, k) for k in KEPT}
             rows.write(json.dumps({**fields, "segments": segments}) + "\n")
             rows.flush()
 
@@ -110,15 +115,13 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def _segments(model: Whisper, steering: Steering, clip: Clip, states: BinaryIO) -> list[dict[str, Any]]:
+def _segments(model: Whisper, steering: Steering, heard: Heard, states: BinaryIO) -> list[dict[str, Any]]:
     """Rows of what both wrote on a clip; where the two are the same, once. Their states are written."""
-    samples = clip.samples()
-    prefix = Keeping(model.encoder, steering.artifact.gate_point, fast=True)
-    hearing = steering.listen(prefix, samples)
+    clip, samples, hearing = heard.clip, heard.samples, heard.hearing
     blocks = range(model.dims.n_text_layer)
     watch = Watch(model, blocks)
     short = len(samples) <= N_SAMPLES
-    stock = Remembering(model, prefix if short else None, watch=watch)
+    stock = Prepared(model, heard, watch)
     found = stock_loop(stock, samples, **RAW)["segments"]
     stock.finish()
     # A window that passes all thresholds is left as it is by the product too.
