@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import run
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -17,7 +18,7 @@ from whisper_steer.errors import DataError
 from whisper_steer.risk.collect import ABOUT, ROWS, STATES, Collected, collected
 from whisper_steer.risk.fit import STRENGTHS, Labelled, fit_probes, numbers_of, places, probabilities
 from whisper_steer.risk.probe import Risk
-from whisper_steer.risk.scores import auroc, calibration_error, estimate, reliability
+from whisper_steer.risk.scores import auroc, average_precision, calibration_error, estimate, reliability
 from whisper_steer.risk.signs import SCORES, SIGNS
 
 BLOCKS, POSITIONS, STATE = 2, 4, 6
@@ -71,7 +72,7 @@ def test_probabilities_are_those_of_scikit_learn(found: Collected) -> None:
     for strength in STRENGTHS:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, class_weight="balanced"))
         model.fit(inside, fit.wrong)
-        score = auroc(choose.wrong, model.decision_function(outside), np.ones(len(outside)))
+        score = float(roc_auc_score(choose.wrong, model.decision_function(outside)))
         platt = LogisticRegression(C=1e6).fit(model.decision_function(outside)[:, None], choose.wrong)
         wanted.setdefault(score, platt.predict_proba(model.decision_function(unseen)[:, None])[:, 1])
     np.testing.assert_allclose(probabilities(probe, unseen), wanted[max(wanted)], atol=1e-4)
@@ -88,11 +89,21 @@ def test_a_split_of_one_kind_is_refused(found: Collected) -> None:
 def test_scores_on_numbers_that_are_known() -> None:
     wrong = np.array([0, 0, 1, 1])
     sure = np.array([0.0, 0.0, 1.0, 1.0])
-    assert calibration_error(wrong, sure, np.ones(4)) == 0
-    assert calibration_error(wrong, 1 - sure, np.ones(4)) == 1
+    once = np.ones((1, 4))
+    assert calibration_error(wrong, sure, once).tolist() == [0]
+    assert calibration_error(wrong, 1 - sure, once).tolist() == [1]
     found = estimate(auroc, wrong, sure, ["a", "b", "c", "d"])
     assert (found.value, found.low, found.high, found.n) == (1, 1, 1, 4)
     assert reliability(wrong, sure, 2) == [(0.0, 0, 2), (1.0, 2, 2)]
+
+
+def test_scores_are_those_of_scikit_learn(rng: np.random.Generator) -> None:
+    wrong, risk = rng.integers(2, size=60), rng.integers(9, size=60) / 9
+    weight = rng.integers(4, size=(5, 60)).astype(float)
+    pairs = ((auroc, roc_auc_score), (average_precision, average_precision_score))
+    for ours, theirs in pairs:
+        wanted = [theirs(wrong, risk, sample_weight=row) for row in weight]
+        np.testing.assert_allclose(ours(wrong, risk, weight), wanted)
 
 
 def test_the_command(tmp_path: Path) -> None:

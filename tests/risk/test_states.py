@@ -54,7 +54,9 @@ def test_states_are_those_of_the_whole_decoder_while_it_decodes(tiny_model: Whis
         result = tiny_model.decode(features, DecodingOptions(fp16=False, language="en"))
     tokens = [*get_tokenizer(False).sot_sequence, *result.tokens]
     found = residuals(tiny_model.decoder, features, tokens, [0])[0]
-    torch.testing.assert_close(found, torch.cat(seen)[: len(tokens)], atol=1e-4, rtol=1e-4)
+    passed = torch.cat(seen)  # the last token is written and not read again
+    assert len(tokens) - 1 <= len(passed) <= len(tokens)
+    torch.testing.assert_close(found[: len(passed)], passed[: len(tokens)], atol=1e-4, rtol=1e-4)
 
 
 def test_positions(tiny_model: Whisper) -> None:

@@ -125,7 +125,7 @@ def plot(curves: Mapping[str, Sequence[tuple[float, int, int]]]) -> str | None:
     figure, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 3.4), sharey=True, squeeze=False)
     for ax, (name, bins) in zip(axes[0], curves.items(), strict=True):
         shares = [wilson(wrong, n) for _, wrong, n in bins]
-        reach = [[s.value - s.low for s in shares], [s.high - s.value for s in shares]]
+        reach = np.clip([[s.value - s.low for s in shares], [s.high - s.value for s in shares]], 0, None)
         ax.plot([0, 1], [0, 1], color="#9ca3af", lw=1)
         ax.errorbar(
             [b[0] for b in bins], [s.value for s in shares], yerr=reach, fmt="o", ms=4, color="#2563eb"
