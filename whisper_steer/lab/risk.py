@@ -36,13 +36,14 @@ def risk(
     from whisper_steer.lab.risk_tables import across, tested, told
     from whisper_steer.models.load import load_model
     from whisper_steer.risk.collect import collect, collected
+    from whisper_steer.risk.cost import cost
     from whisper_steer.risk.fit import SHIPPED, fit_probes, places
     from whisper_steer.risk.material import material
     from whisper_steer.risk.probe import Risk
     from whisper_steer.runtimes.openai import prepare
 
-    if clips:
-        loaded = load_model(model, device)
+    loaded = load_model(model, device) if clips else None
+    if loaded is not None:
         steering = prepare(loaded, "auto")
         assert steering is not None
         every = [clip for spec in data for clip in load(spec)]
@@ -51,7 +52,12 @@ def risk(
     searched = places(found)
     best = max(searched, key=lambda place: place.auroc)
     probes = fit_probes(found, best)
-    about = {"model": model, "data": " ".join(data), "seed": seed}
+    about: dict[str, object] = {"model": model, "data": " ".join(data), "seed": seed}
+    if loaded is not None:
+        taken = cost(loaded, best.block)
+        about["processor time of a window"] = ", ".join(
+            f"{name} {value * 1000:.0f} ms" for name, value in taken.items() if name != "tokens"
+        )
     told(found, about).show(out)
     across(searched, about).show(out)
     results = tested(found, probes, about)
