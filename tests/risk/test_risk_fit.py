@@ -108,6 +108,7 @@ def test_scores_are_those_of_scikit_learn(rng: np.random.Generator) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     write(tmp_path / "work")
+    (tmp_path / "card.json").write_text('{"name": "x"}')
     folders = [
         "--work",
         tmp_path / "work",
@@ -124,5 +125,7 @@ def test_the_command(tmp_path: Path) -> None:
     for name in ("risk-segments", "risk-places", "risk-tested", "risk-elsewhere"):
         assert (tmp_path / f"{name}.md").is_file() and (tmp_path / f"{name}.json").is_file()
     assert (tmp_path / "risk-tested.svg").read_text().startswith("<svg")
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["name"] == "x" and card["risk"]["segments"] == {"fit": N, "choose": N, "test": N}
     risk = Risk.load(tmp_path, ("sha256:x",))
     assert risk is not None and set(risk.probes) == {"states", "scores", "heard"}

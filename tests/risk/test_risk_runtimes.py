@@ -14,6 +14,8 @@ from whisper.model import Whisper
 
 import whisper_steer
 from whisper_steer.audio.load import load_audio
+from whisper_steer.cli.backends.base import Runtime
+from whisper_steer.cli.backends.faster import Faster
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.risk.probe import Probe, Risk
 from whisper_steer.risk.signs import HEARD, SIGNS, signs
@@ -73,19 +75,26 @@ def test_stock_has_no_risk(tiny_model: Whisper, wav_files: dict[str, Path]) -> N
     assert found["segments"] and not any("risk" in s or "steering" in s for s in found["segments"])
 
 
-@pytest.mark.parametrize(("backend", "probe"), [("faster", "scores"), ("transformers", "heard")])
-def test_other_runtimes_are_read_by_what_they_tell(
-    tiny_path: Path, risky: Path, wav_files: dict[str, Path], tmp_path: Path, backend: str, probe: str
+def test_faster_is_read_by_evidence_and_scores(
+    tiny_ct2: Path, risky: Path, wav_files: dict[str, Path]
+) -> None:
+    backend = Faster(str(tiny_ct2), {"steering": risky}, Runtime("cpu", None, 1, "float32"))
+    options = {"beam_size": 1, "temperature": 0.0, "max_new_tokens": 12, "language": "en"}
+    segments = backend.transcribe(str(wav_files["chirp"]), verbose=None, **options)["segments"]
+    assert segments and {s["risk"] for s in segments if s["text"].strip()} == {constant("scores")}
+
+
+def test_transformers_is_read_by_evidence_and_text(
+    tiny_path: Path, risky: Path, wav_files: dict[str, Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("transformers")
-    options = ("--model", tiny_path, "--steering", risky, "--backend", backend, "--language", "en", *QUICK)
+    options = ("--model", tiny_path, "--steering", risky, "--backend", "transformers", *QUICK)
     done = run("transcribe", wav_files["chirp"], *options, "-o", tmp_path, "--flag-risk", "0.5", "-f", "all")
     assert done.exit_code == 0, done.output
     (segments,) = (each["segments"] for name, each in contents(tmp_path).items() if name.endswith(".json"))
-    assert segments and {s["risk"] for s in segments if s["text"].strip()} == {constant(probe)}
-    assert {s["flagged"] for s in segments if s["text"].strip()} == {constant(probe) >= 0.5}
-    assert f"NOTE risk {constant(probe):.3f}" in contents(tmp_path)["chirp.vtt"]
-    assert ("(risk 0." in done.output) == (constant(probe) >= 0.5)
+    assert segments and {(s["risk"], s["flagged"]) for s in segments} == {(constant("heard"), True)}
+    assert f"NOTE risk {constant('heard'):.3f}, flagged" in contents(tmp_path)["chirp.vtt"]
+    assert f"(risk {constant('heard'):.2f})" in done.output
 
 
 def test_an_artifact_without_a_risk_says_so(

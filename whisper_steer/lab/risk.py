@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -33,11 +34,13 @@ def risk(
 ) -> None:  # fmt: skip
     """Fit the probability that a segment of MODEL says what nobody said, and test it on other speakers and sounds."""
     from whisper_steer.data.load import load
+    from whisper_steer.files.card import CARD, read_card
+    from whisper_steer.files.disk import write_whole
     from whisper_steer.lab.risk_tables import across, tested, told
     from whisper_steer.models.load import load_model
     from whisper_steer.risk.collect import collect, collected
     from whisper_steer.risk.cost import cost
-    from whisper_steer.risk.fit import SHIPPED, fit_probes, places
+    from whisper_steer.risk.fit import SHIPPED, Labelled, fit_probes, places
     from whisper_steer.risk.material import material
     from whisper_steer.risk.probe import Risk
     from whisper_steer.runtimes.openai import prepare
@@ -73,3 +76,9 @@ def risk(
         decoder = [found.states.shape[1], found.states.shape[3]]
         info |= {"measured": results.values}
         Risk(found.artifact, decoder, shipped, info).save(fit)
+        entry = {
+            "reads": f"decoder blocks.{best.block}, {best.position}", "clips": found.clips,
+            "segments": {split: len(Labelled.of(found, split).rows) for split in ("fit", "choose", "test")},
+            "command": info["command"],
+        }  # fmt: skip
+        write_whole(fit / CARD, json.dumps({**read_card(fit), "risk": entry}, indent=2) + "\n")
