@@ -47,7 +47,7 @@ class Window:
     scores: tuple[str, ...]
     """those that stock writes into its segments, as text: NaN is equal to itself"""
     residuals: Tensor
-    """(blocks, tokens + 1, state), end-of-text last"""
+    """(blocks, tokens + 1, state) float16, end-of-text last"""
 
 
 class Watch:
@@ -77,7 +77,7 @@ class Watch:
         room = self.model.dims.n_text_ctx - len(prompt) - 1
         given = [*prompt, *tokens[:room], self.eot]
         found = residuals(self.model.decoder, features, given, self.blocks)[:, len(prompt) :]
-        self.windows.append(Window(tokens, _scores(vars(result)), found))
+        self.windows.append(Window(tokens, _scores(vars(result)), found.half()))
 
     def pooled(self, segments: Sequence[dict[str, Any]]) -> list[Tensor | None]:
         """For each of stock's segments (blocks, positions, state) in the order of `POSITIONS`; None without text."""
@@ -90,18 +90,24 @@ class Watch:
                 continue
             if seek is not None and segment["seek"] != seek:
                 at, behind = at + 1, 0
-            while at < len(self.windows):
-                window = self.windows[at]
-                start = _place(window.tokens, tokens, behind) if window.scores == _scores(segment) else None
-                if start is not None:
-                    break
-                at, behind = at + 1, 0
-            else:
-                found += [None] * (len(segments) - len(found))
-                return found
-            seek, behind = segment["seek"], start + len(tokens)
-            found.append(self._pool(window.residuals, tokens, start))
+            seek = segment["seek"]
+            place = self._find(segment, at, behind)
+            if place is None:
+                found.append(None)
+                continue
+            at, start = place
+            behind = start + len(tokens)
+            found.append(self._pool(self.windows[at].residuals.float(), tokens, start))
         return found
+
+    def _find(self, segment: dict[str, Any], at: int, behind: int) -> tuple[int, int] | None:
+        """The window, from ``at`` on, that a segment is of, and where in its tokens it begins."""
+        for i, window in enumerate(self.windows[at:], start=at):
+            if window.scores == _scores(segment):
+                start = _place(window.tokens, segment["tokens"], behind if i == at else 0)
+                if start is not None:
+                    return i, start
+        return None
 
     def at(self, position: str | None, segments: Sequence[dict[str, Any]]) -> list[Tensor | None]:
         """For each segment (state,) at one of `POSITIONS` of the first block that is read; None without text."""
