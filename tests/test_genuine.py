@@ -16,7 +16,11 @@ from whisper.model import Whisper
 
 import whisper_steer
 from whisper_steer.audio.load import SAMPLE_RATE, load_audio
-from whisper_steer.runtimes.openai import prepare
+from whisper_steer.risk.collect import RAW
+from whisper_steer.risk.probe import with_risk
+from whisper_steer.risk.states import Watch
+from whisper_steer.runtimes.openai import prepare, stock_loop
+from whisper_steer.runtimes.remember import Remembering
 from whisper_steer.steer.steering import Steering
 
 ASSETS = Path(whisper_steer.__file__).parent / "assets"
@@ -90,7 +94,40 @@ def test_a_recording_of_speech_throughout_is_stocks(tiny_en: Whisper, spoken: np
     assert len(ours["steering"]["spans"]) == 1
     assert len(stock["segments"]) > 2
     for segment, expected in zip(ours["segments"], stock["segments"], strict=True):
-        assert {k: v for k, v in segment.items() if k != "steering"} == expected
+        assert {k: v for k, v in segment.items() if k not in ("steering", "risk")} == expected
+
+
+def test_what_is_said_has_a_low_risk_and_what_noise_made_whisper_write_a_high_one(
+    tiny_en: Whisper, excerpt: np.ndarray
+) -> None:
+    ships = prepare(tiny_en, "auto")
+    assert ships is not None
+    if ships.risk is None:
+        pytest.skip("the artifact of tiny.en has no risk")
+    options: dict[str, Any] = {"fp16": False, "temperature": 0.0}
+    said = whisper_steer.transcribe(tiny_en, excerpt, **options)["segments"]
+    card = json.loads((ASSETS / "demo.json").read_text(encoding="utf-8"))
+    recording = load_audio(ASSETS / "demo.flac")
+    invented: list[dict[str, Any]] = []
+    for stretch in card["stretches"]:
+        if "text" not in stretch and stretch["end"] - stretch["start"] > 3:
+            start, end = (round(stretch[k] * SAMPLE_RATE) for k in ("start", "end"))
+            invented += ungated(tiny_en, ships, recording[start : min(end, start + 20 * SAMPLE_RATE)])
+    invented = [s for s in invented if words(s["text"])]
+    assert invented, "stock writes nothing in the pauses of the demonstration"
+    assert np.median([s["risk"] for s in invented]) > 0.5 > max(s["risk"] for s in said)
+
+
+def ungated(model: Whisper, steering: Steering, samples: np.ndarray) -> list[dict[str, Any]]:
+    """Segments of stock with all its thresholds off, with their risk."""
+    risk, prefix = steering.risk, steering.prefix(model.encoder)
+    assert risk is not None and risk.probes["states"].block is not None
+    probe = risk.probes["states"]
+    watch = Watch(model, [probe.block])
+    watched = Remembering(model, watch=watch)
+    segments = stock_loop(watched, samples, **RAW, fp16=False)["segments"]
+    watched.finish()
+    return with_risk(segments, risk, steering.listen(prefix, samples), watch.at(probe.position, segments))
 
 
 @pytest.mark.parametrize("backend", ["openai", "faster", "transformers"])

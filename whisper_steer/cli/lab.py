@@ -31,6 +31,7 @@ LAB = {
     ),
     "permute": ("whisper_steer.lab.permute:permute", "A model that learned nothing, for SAEs as controls."),
     "synthetic": ("whisper_steer.lab.synthetic:synthetic", "How many known features does an SAE recover?"),
+    "risk": ("whisper_steer.lab.risk:risk", "Which segments says nobody? Collect, fit and test the risk."),
     "eeg": ("whisper_steer.lab.eeg:eeg", "Do latents predict EEG?"),
 }
 

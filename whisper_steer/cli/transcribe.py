@@ -38,6 +38,11 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
     help=f"With --mode steer: {', '.join(METHODS)}.  [default: clamp]",
 )
 @click.option("--max_suppressed_speech", type=SHARE, help="Share of speech at risk.  [default: 0.003]")
+@click.option(
+    "--flag_risk",
+    type=click.FloatRange(0, 1),
+    help="Mark segments that with this probability or more nobody said; none is dropped.",
+)
 @click.option("--auto_fit", is_flag=True, help="Fit steering, once, for a checkpoint that has none.")
 @runtime_options
 @stock_options
@@ -50,6 +55,7 @@ def transcribe(
     mode: Mode | None,
     method: str | None,
     max_suppressed_speech: float | None,
+    flag_risk: float | None,
     auto_fit: bool,
     backend: str,
     **options: Any,
@@ -67,9 +73,12 @@ def transcribe(
         raise click.UsageError("--mode, --method, --max_suppressed_speech and --auto_fit need steering")
     if method and mode != "steer":
         raise click.UsageError("--method needs --mode steer")
+    if flag_risk is not None and (steering == "none" or mode == "off"):
+        raise click.UsageError("--flag_risk needs steering")
     runtime = _runtime(backend, options, auto_fit)
 
     from whisper_steer.files.output import write_outputs
+    from whisper_steer.risk.flags import flagged, line
 
     output_dir, output_format = options.pop("output_dir"), options.pop("output_format")
     Path(output_dir).mkdir(parents=True, exist_ok=True)
@@ -87,7 +96,12 @@ def transcribe(
         run = _with_backend(backend, runtime, options, steered)
 
     def write(source: str) -> None:
-        result = run(source, **options)
+        if flag_risk is None:
+            result = run(source, **options)
+        else:  # what is printed in colour is known at the end
+            result = flagged(run(source, **{**options, "verbose": options["verbose"] and None}), flag_risk)
+            for segment in result["segments"] if options["verbose"] else []:
+                click.secho(line(segment), fg="red" if segment["flagged"] else None)
         write_outputs(result, names[source], output_dir, output_format, **layout)
         if options["verbose"]:
             _say_what_steering_did(source, result)

@@ -15,6 +15,7 @@ from typing import Any
 from whisper.utils import get_writer
 
 from whisper_steer.files.scratch import scratch_folder
+from whisper_steer.risk.flags import with_notes
 
 FORMATS = ("txt", "vtt", "srt", "tsv", "json", "all")
 
@@ -25,14 +26,18 @@ def write_outputs(
     """Write ``<output_dir>/<name without suffix>.<format>`` for one of `FORMATS`; returns the paths.
 
     ``result`` as from `transcribe`. ``layout`` is that of the subtitle writers: highlight_words, max_line_count,
-    max_line_width, max_words_per_line. A file is either the old one or the whole new one, whatever happens.
-    Raises ``OSError``, for instance when the disk is full.
+    max_line_width, max_words_per_line. WebVTT has the risk of each segment as a comment, where it is known. A file is
+    either the old one or the whole new one, whatever happens. Raises ``OSError``, for instance when the disk is full.
     """
     formats = FORMATS[:-1] if output_format == "all" else (output_format,)
     with moved_into(Path(output_dir)) as scratch:
         for each in formats:
             shown = finite(result) if each == "json" else _with_whole_words(result)
             get_writer(each, str(scratch))(shown, name, **layout)
+            if each == "vtt":
+                for path in scratch.glob("*.vtt"):
+                    noted = with_notes(path.read_text(encoding="utf-8"), shown["segments"])
+                    path.write_text(noted, encoding="utf-8")
         written = sorted(path.name for path in scratch.iterdir())
     return [Path(output_dir) / name for name in written]
 

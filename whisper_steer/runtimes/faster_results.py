@@ -23,6 +23,8 @@ class Segment(StockSegment):  # type: ignore[misc]
 
     steering: dict[str, float] | None = None
     """``evidence``: the strongest in its time, a logit"""
+    risk: float | None = None
+    """as in the result of `whisper_steer.transcribe`; None where the artifact cannot tell"""
 
 
 @dataclass
@@ -58,5 +60,13 @@ def described(
     """Segments and info with the fields of steering."""
     if steering is None or hearing is None:
         return (Segment(**vars(s)) for s in segments), TranscriptionInfo(**vars(info))
-    steered = (Segment(**vars(s), steering=results.evidence_of(hearing, s.start, s.end)) for s in segments)
+    risk = steering.risk
+    steered = (
+        Segment(
+            **vars(s),
+            steering=results.evidence_of(hearing, s.start, s.end),
+            risk=None if risk is None else risk.of(vars(s), hearing),
+        )
+        for s in segments
+    )
     return steered, TranscriptionInfo(**vars(info), steering=results.about(steering, hearing))

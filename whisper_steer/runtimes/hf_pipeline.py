@@ -79,6 +79,8 @@ class SteeredPipeline:
         untouched = iter(self.pipeline([recordings[i] for i in whole], **kwargs) if whole else [])
         found: list[dict[str, Any]] = []
         pieces = self._pieces(recordings, heard, kwargs)
+        risk = self.steered.steering.risk
+        of_words = {**self.pipeline._postprocess_params, **kwargs}.get("return_timestamps") == "word"
         for i, hearing in enumerate(heard):
             result = next(untouched) if i in whole else self._joined(pieces[i], kwargs)
             for chunk in result.get("chunks", []):
@@ -86,6 +88,9 @@ class SteeredPipeline:
                     start, end = chunk["timestamp"]
                     times = start or 0.0, hearing.seconds if end is None else end
                     chunk["steering"] = results.evidence_of(hearing, *times)
+                    if risk is not None and not of_words:
+                        timed = {"text": chunk["text"], "start": times[0], "end": times[1]}
+                        chunk["risk"] = risk.of(timed, hearing)
             found.append({**result, "steering": results.about(self.steered.steering, hearing)})
         return found
 

@@ -25,6 +25,8 @@ from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import UsageError
 from whisper_steer.explain.stretches import Explaining
 from whisper_steer.gate.hearing import Hearing
+from whisper_steer.risk.probe import with_risk
+from whisper_steer.risk.states import Watch
 from whisper_steer.runtimes import results
 from whisper_steer.runtimes.locks import lock_of
 from whisper_steer.runtimes.remember import Keeping, Remembering
@@ -58,9 +60,10 @@ def transcribe(
     `Steering`. All other options and the result are stock's; the spans of speech are intersected with
     ``clip_timestamps``, and the language is detected on speech only. The result has ``"steering"``: which artifact
     acted, how, ``"seconds"`` listened to, and ``"spans"`` of ``start``, ``end`` (seconds) and ``evidence`` (a logit);
-    every segment has ``"steering": {"evidence"}``, the strongest in its time. With ``explain`` it has ``"because"`` as
-    well, the named latents that count most in its time, see `whisper_steer.explain.trace.Reason`; the artifact must
-    have names.
+    every segment has ``"steering": {"evidence"}``, the strongest in its time, and ``"risk"``, the probability that
+    nobody said it (0 to 1, where the artifact can tell: see `whisper_steer.risk.probe`). With ``explain`` it has
+    ``"because"`` as well, the named latents that count most in its time, see `whisper_steer.explain.trace.Reason`; the
+    artifact must have names.
 
     Safe to call from several threads: stock's decoder keeps its cache in hooks on the model, so that two transcriptions
     by one model take turns in it. Raises `AudioError`, `ArtifactError` (no artifact for this model),
@@ -77,11 +80,17 @@ def transcribe(
     prefix = Keeping(model.encoder, chosen.artifact.gate_point, fast=True)
     hearing = chosen.listen(prefix, samples)
     kept = prefix if hearing.whole and len(samples) <= N_SAMPLES else None
+    probe = chosen.risk and chosen.risk.reads(model.dims.n_text_layer, model.dims.n_text_state)
+    watch = Watch(model, [probe.block]) if probe and probe.block is not None else None
     with lock_of(model):
         mend = not hearing.whole and options.get("initial_prompt") is None
-        found = _decode(Remembering(model, kept, mend), samples, chosen, hearing, options)
+        remembering = Remembering(model, kept, mend, watch)
+        found = decode_heard(remembering, samples, chosen, hearing, options)
+        remembering.finish()
     trace = explaining.trace(samples) if explaining and found["segments"] else None
-    found["segments"] = results.with_evidence(found["segments"], hearing, trace)
+    states = watch.at(probe.position, found["segments"]) if watch and probe else None
+    segments = with_risk(found["segments"], chosen.risk, hearing, states)
+    found["segments"] = results.with_evidence(segments, hearing, trace)
     return {**found, "steering": results.about(chosen, hearing)}
 
 
@@ -108,7 +117,7 @@ def prepare(model: Whisper, steering: Steering | str | Path | None, **options: A
     return steering_for(lambda: encoder_fingerprint(model.encoder), steering, **options)
 
 
-def _decode(
+def decode_heard(
     model: Remembering, samples: Any, steering: Steering, hearing: Hearing, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Stock's result for the speech in a recording."""

@@ -10,6 +10,7 @@ text than its speech would take is decoded once more without the prompt, and the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -45,13 +46,22 @@ class Remembering:
     """Stands in for a `Whisper` in stock's `transcribe`; what it gives is stock's, to the bit, but for mended prompts.
 
     kept: what listened, where the recording is one window. mend_prompts: the windows hold speech, and such as have far
-    too little text with their prompt are decoded without it as well.
+    too little text with their prompt are decoded without it as well. watch: called with the features of each window
+    and what came of it in the end; call `finish` for the last.
     """
 
-    def __init__(self, model: Whisper, kept: Keeping | None = None, mend_prompts: bool = False) -> None:
+    def __init__(
+        self,
+        model: Whisper,
+        kept: Keeping | None = None,
+        mend_prompts: bool = False,
+        watch: Callable[[Tensor, DecodingResult, DecodingOptions], None] | None = None,
+    ) -> None:
         self._model = model
         self._kept = kept
         self._mend_prompts = mend_prompts
+        self._watch = watch
+        self._found: tuple[DecodingResult, DecodingOptions] | None = None
         self._mel: Tensor | None = None
         self._features: Tensor
 
@@ -65,7 +75,19 @@ class Remembering:
     def decode(self, mel: Tensor, options: DecodingOptions) -> DecodingResult:
         """Decode one window (mels, 3000) at one temperature."""
         if self._mel is not mel:
+            self.finish()
             self._mel, self._features = mel, self._encode(mel.half() if options.fp16 else mel)
+        found = self._decoded(mel, options)
+        self._found = found, options
+        return found
+
+    def finish(self) -> None:
+        """Show the window decoded last to who watches."""
+        if self._watch is not None and self._found is not None:
+            self._watch(self._features, *self._found)
+        self._found = None
+
+    def _decoded(self, mel: Tensor, options: DecodingOptions) -> DecodingResult:
         found = whisper.decode(self._model, self._features, options)
         if self._mend_prompts and options.prompt and self._has_too_little(found, mel):
             alone = whisper.decode(self._model, self._features, replace(options, prompt=None))

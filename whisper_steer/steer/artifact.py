@@ -31,6 +31,8 @@ SCHEMA = 4
 TENSORS, SAE_TENSORS = "steering.safetensors", "sae.safetensors"
 NAMES, NAMED_LATENTS = "names.json", "names.safetensors"
 """names of latents, see `whisper_steer.explain.names`; saving an artifact anew leaves none"""
+RISK, RISK_WEIGHTS = "risk.json", "risk.safetensors"
+"""the risk of a segment, see `whisper_steer.risk.probe`; likewise"""
 
 
 @dataclass
@@ -190,7 +192,7 @@ def check_free(path: str | Path) -> None:
 
 def _written(card: dict[str, Any]) -> Collection[str]:
     ours = isinstance(card.get("schema"), int) and isinstance(card.get("fingerprint"), str)
-    return (TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS) if ours else ()
+    return (TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS, RISK, RISK_WEIGHTS) if ours else ()
 
 
 def _tensors(artifact: Artifact) -> dict[str, Tensor]:

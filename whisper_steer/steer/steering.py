@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,6 +23,7 @@ from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.gate.conformal import choose_threshold, smallest_promise
 from whisper_steer.gate.hearing import Hearing, listen, listen_to_mel
 from whisper_steer.models.hooks import hooked
+from whisper_steer.risk.probe import Risk
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.find import find, resolve
 from whisper_steer.steer.methods import METHODS
@@ -66,6 +68,12 @@ class Steering:
         self.threshold = choose_threshold(
             calibration.curve, calibration.utterances, calibration.nonspeech, self.promise
         )
+
+    @cached_property
+    def risk(self) -> Risk | None:
+        """How likely a segment says what nobody said, where the artifact knows. Raises `ArtifactError`."""
+        artifact = self.artifact
+        return Risk.load(artifact.path, (artifact.fingerprint, artifact.fingerprint_bfloat16))
 
     def describe(self) -> dict[str, Any]:
         """What acts, for results and logs."""

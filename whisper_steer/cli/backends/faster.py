@@ -44,7 +44,7 @@ class Faster:
         segments: list[dict[str, Any]] = []
         for segment in found:
             fields = {**asdict(segment), "id": len(segments)}
-            for name in ("words", "steering"):
+            for name in ("words", "steering", "risk"):
                 if fields[name] is None:
                     del fields[name]
             segments.append(fields)

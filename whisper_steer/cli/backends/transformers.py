@@ -16,6 +16,7 @@ from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import hf
 from whisper_steer.formats.tokenizer import is_multilingual, make_tokenizer
 from whisper_steer.models.load import load_model
+from whisper_steer.risk.probe import with_risk
 from whisper_steer.runtimes import results
 from whisper_steer.runtimes.hf_decode import Segments, decode, decoding, detected_language
 from whisper_steer.runtimes.transformers import hf_fingerprint, prefix_of
@@ -75,8 +76,9 @@ class Transformers:
             segments = self._read(self._decoded(samples, clips, language, translated), verbose)
         if hearing is None or self._steering is None:
             return result_of(segments, language or "en", None)
+        risky = with_risk(segments, self._steering.risk, hearing)
         return result_of(
-            results.with_evidence(segments, hearing), language or "en", results.about(self._steering, hearing)
+            results.with_evidence(risky, hearing), language or "en", results.about(self._steering, hearing)
         )
 
     def _decoded(
