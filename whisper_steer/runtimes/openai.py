@@ -79,7 +79,7 @@ def transcribe(
     kept = prefix if hearing.whole and len(samples) <= N_SAMPLES else None
     with lock_of(model):
         mend = not hearing.whole and options.get("initial_prompt") is None
-        found = _decode(Remembering(model, kept, mend), samples, chosen, hearing, options)
+        found = decode_heard(Remembering(model, kept, mend), samples, chosen, hearing, options)
     trace = explaining.trace(samples) if explaining and found["segments"] else None
     found["segments"] = results.with_evidence(found["segments"], hearing, trace)
     return {**found, "steering": results.about(chosen, hearing)}
@@ -108,7 +108,7 @@ def prepare(model: Whisper, steering: Steering | str | Path | None, **options: A
     return steering_for(lambda: encoder_fingerprint(model.encoder), steering, **options)
 
 
-def _decode(
+def decode_heard(
     model: Remembering, samples: Any, steering: Steering, hearing: Hearing, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Stock's result for the speech in a recording."""
@@ -144,4 +144,4 @@ def _language(model: Remembering, speech: Any, options: dict[str, Any]) -> str:
     return str(language)
 
 
-__all__ = ["listen", "prepare", "transcribe"]
+__all__ = ["decode_heard", "listen", "prepare", "stock_loop", "transcribe"]
