@@ -9,6 +9,7 @@ import click
 
 from whisper_steer.cli.common import choose_model, output_names
 from whisper_steer.cli.options import MODEL, Language, underscored
+from whisper_steer.errors import ArtifactError
 
 
 @click.command(context_settings={"token_normalize_func": underscored, "max_content_width": 110})
@@ -43,16 +44,22 @@ def lens(
     the cross-attention looks. A browser opens the page from its file.
     """
     from whisper_steer.audio.load import load_audio
+    from whisper_steer.encoders.fingerprint import encoder_fingerprint
     from whisper_steer.files.output import finite, moved_into
     from whisper_steer.lens.page import page
     from whisper_steer.lens.report import report
     from whisper_steer.lens.windows import decode_windows
     from whisper_steer.models.load import load_model
     from whisper_steer.runtimes.openai import prepare
+    from whisper_steer.steer.find import find
 
     name = choose_model(model, model_dir)
     loaded = load_model(name, device, model_dir)
-    chosen = None if mode == "off" else prepare(loaded, steering)
+    if mode == "skip" and steering == "auto" and find(encoder_fingerprint(loaded.encoder)) is None:
+        raise ArtifactError(
+            f"no steering for {name} yet: pass --mode off to look at all of it, or run `whisper-steer fit {name}`"
+        )
+    chosen = prepare(loaded, steering) if mode == "skip" else None
     samples = load_audio(audio)
     decoded = decode_windows(loaded, samples, chosen, language if loaded.is_multilingual else "en")
     title = output_names((audio,))[audio]

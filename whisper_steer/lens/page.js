@@ -157,7 +157,7 @@
       ]);
     });
     look(head);
-    choose(0, false);
+    choose(Math.max(found.tokens.findIndex((token) => !isTime(token)), 0), false);
     moved();
   }
 
@@ -181,8 +181,8 @@
     if (!audio.paused) requestAnimationFrame(follow);
   }
 
-  const steer = data.steering ? `the speech that ${data.steering} hears` : "all of it, as stock decodes it";
-  $("about").textContent = `${data.model} on ${clock(data.seconds)}: ${steer}, in ${data.windows.length} `
+  const what = data.steering ? `the speech that its gate hears` : "all of it, as stock decodes it";
+  $("about").textContent = `${data.model} on ${clock(data.seconds)}: ${what}, in ${data.windows.length} `
     + `window${data.windows.length === 1 ? "" : "s"}` + (data.dropped ? `; ${data.dropped} more dropped by Whisper's own rule` : "")
     + `. Language ${data.language}.`;
   $("main").hidden = $("windows").hidden = !data.windows.length;
