@@ -51,13 +51,15 @@ def read_data(specs: Sequence[str], datasets: Sequence[str]) -> list[Clip]:
 
 
 def under_conditions(clips: Sequence[Clip], conditions: Sequence[str], seed: int) -> list[Clip]:
-    """The clips, and their speech under conditions of the benchmark, split by split: a sound that is mixed into speech
-    of one split is in no other. Raises `UsageError` for an unknown condition."""
+    """The clips; where there are conditions of the benchmark, the speech, and that speech under each, split by split: a
+    sound that is mixed into speech of one split is in no other. Raises `UsageError` for an unknown condition."""
     from whisper_steer.data.splits import one_side
     from whisper_steer.eval.conditions import apply, parse
 
-    names, found = parse(list(conditions)), list(clips)
-    for split in ("fit", "choose", "test") if names else ():
+    if not conditions:
+        return list(clips)
+    names, found = parse(list(conditions)), [clip for clip in clips if clip.kind == "speech"]
+    for split in ("fit", "choose", "test"):
         if part := [clip for clip in one_side(list(clips)) if clip.split == split]:
             found += apply(names, part, None, seed)
     return found
