@@ -36,7 +36,7 @@ def test_everything_can_be_clicked_on(page: Path, size: str) -> None:
         found.columns = all("#grid thead th").length; found.blocks = all("#grid tbody tr").length;
         found.encoder = all("#encoder tr").length; found.heads = all("#heads canvas").length;
         const last = all("#written b").at(-1); last.click();
-        found.chosen = $("#chosen").textContent; found.marked = last.classList.contains("on");
+        found.chosen = $("#chosen").textContent; found.marked = last.classList.contains("on"); found.now = all("#written b.now").length;
         all("#heads button")[2].click(); found.looked = $("#looked").textContent;
         $("#next").click(); await wait(100);
         found.at = $("#window").value; found.scores = $("#scores").textContent;
@@ -48,7 +48,8 @@ def test_everything_can_be_clicked_on(page: Path, size: str) -> None:
     assert found["tokens"] == found["columns"] - 1 > 3
     assert (found["blocks"], found["encoder"], found["heads"]) == (1, 1 + 2, 1 + 2)
     assert found["chosen"].startswith(f"Token {found['tokens'] - 1}: ")
-    assert found["marked"] and found["looked"].startswith("block 0, head 1")
+    assert (found["marked"], found["now"]) == (True, 1)
+    assert found["looked"].startswith("block 0, head 1")
     assert found["at"] == "1"
     assert "s of audio from 0:" in found["scores"]
     assert found["painted"]

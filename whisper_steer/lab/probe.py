@@ -55,7 +55,7 @@ def numbers(_: click.Context, option: click.Parameter, value: str | None) -> tup
     "--condition",
     "conditions",
     multiple=True,
-    help="With --data: speech alone, as it is and under this condition of whisper-steer benchmark, as snr:0; repeatable.",
+    help="With --data: speech alone, as it is and under a condition of whisper-steer benchmark, as snr:0; repeatable.",
 )
 @click.option("--only", multiple=True, help="A class to take; repeatable.  [default: all]")
 @shared(DATASET)

@@ -65,6 +65,11 @@
     for (const button of $("heads").children) button.classList.toggle("on", Number(button.dataset.head) === which);
   }
 
+  function seek(seconds) {
+    audio.currentTime = Math.min(seconds, Math.max(data.seconds - 0.05, 0));
+    moved();
+  }
+
   function choose(i, play) {
     const token = tokens()[i];
     if (!token) return;
@@ -87,7 +92,7 @@
       ]);
     const cell = $("grid").querySelector(`th[data-token="${i}"]`);
     if (cell) $("scroll").scrollLeft = cell.offsetLeft - $("scroll").clientWidth / 2;
-    if (play) audio.currentTime = Math.min(token.time, Math.max(data.seconds - 0.05, 0));
+    if (play) seek(token.time);
   }
 
   function grid() {
@@ -193,7 +198,7 @@
     option.value = i;
     $("window").append(option);
   });
-  const start = () => (audio.currentTime = data.windows[at].start);
+  const start = () => seek(data.windows[at].start);
   $("window").addEventListener("change", () => { open(Number($("window").value)); start(); });
   $("back").addEventListener("click", () => { open(at - 1); start(); });
   $("next").addEventListener("click", () => { open(at + 1); start(); });
@@ -204,8 +209,7 @@
   $("map").addEventListener("click", (event) => {
     const area = $("map").getBoundingClientRect();
     choose(Math.min(Math.floor(((event.clientY - area.top) / area.height) * tokens().length), tokens().length - 1), false);
-    const t = data.windows[at].start + (30 * (event.clientX - area.left)) / area.width;
-    audio.currentTime = Math.min(t, Math.max(data.seconds - 0.05, 0));
+    seek(data.windows[at].start + (30 * (event.clientX - area.left)) / area.width);
   });
   for (const event of ["play", "seeked", "timeupdate"]) audio.addEventListener(event, follow);
   open(0);
