@@ -36,7 +36,8 @@ def test_everything_can_be_clicked_on(page: Path, size: str) -> None:
         found.columns = all("#grid thead th").length; found.blocks = all("#grid tbody tr").length;
         found.encoder = all("#encoder tr").length; found.heads = all("#heads canvas").length;
         const last = all("#written b").at(-1); last.click();
-        found.chosen = $("#chosen").textContent; found.marked = last.classList.contains("on"); found.now = all("#written b.now").length;
+        found.chosen = $("#chosen").textContent; found.marked = last.classList.contains("on");
+        found.now = all("#written b.now").length;
         all("#heads button")[2].click(); found.looked = $("#looked").textContent;
         $("#next").click(); await wait(100);
         found.at = $("#window").value; found.scores = $("#scores").textContent;
