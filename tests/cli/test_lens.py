@@ -77,6 +77,5 @@ def test_the_laboratorys_tables(tiny_path: Path, tmp_path: Path) -> None:
     )
     assert len(encoder) == 2
     for kind in ("spoken", "hallucinated"):
-        shares = [logit[0][f"{kind}_from_here"]["value"], logit[1][f"{kind}_never"]["value"]]
-        assert sum(shares) == pytest.approx(1)
+        assert sum(row["first_from_here"][kind]["value"] for row in logit) == pytest.approx(1)
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".md", ".svg"}

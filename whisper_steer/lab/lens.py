@@ -58,39 +58,33 @@ def _logit(about: dict[str, Any], speech: Sequence[Seen], sounds: Sequence[Seen]
     from whisper_steer.lab.findings import Findings
     from whisper_steer.lens.clips import entropy_at, settled_at
 
-    values = [
-        {
-            "block": block,
-            **{
-                f"{kind}_from_here": settled_at(seen, block).to_dict() for kind, seen in _both(speech, sounds)
-            },
-            **{f"{kind}_entropy": entropy_at(seen, block).to_dict() for kind, seen in _both(speech, sounds)},
-        }
-        for block in range(n)
-    ]
-    never = {f"{kind}_never": settled_at(seen, n).to_dict() for kind, seen in _both(speech, sounds)}
+    kinds = {"spoken": speech, "hallucinated": sounds}
+    first = {kind: [settled_at(seen, block) for block in range(n + 1)] for kind, seen in kinds.items()}
+    entropy = {kind: [entropy_at(seen, block) for block in range(n)] for kind, seen in kinds.items()}
     rows = [
         [
-            str(block),
-            *(_percent(settled_at(seen, block)) for _, seen in _both(speech, sounds)),
-            *(_number(entropy_at(seen, block)) for _, seen in _both(speech, sounds)),
+            str(block), *(_percent(found[block]) for found in first.values()),
+            *(_number(found[block]) for found in entropy.values()),
         ]
         for block in range(n)
+    ]  # fmt: skip
+    rows.append(["never", *(_percent(found[n]) for found in first.values()), "", ""])
+    values = [
+        {
+            "block": block if block < n else None,
+            "first_from_here": {kind: found[block].to_dict() for kind, found in first.items()},
+            "entropy": {kind: found[block].to_dict() for kind, found in entropy.items() if block < n},
+        }
+        for block in range(n + 1)
     ]
-    rows.append(["never", *(_percent(settled_at(seen, n)) for _, seen in _both(speech, sounds)), "", ""])
     columns = [
         "block", "first from here on: spoken", "hallucinated", "entropy, nats: spoken", "hallucinated",
     ]  # fmt: skip
-    svg = _plot(
-        "block of the decoder", n,
-        {
-            "share of tokens first from here on": {
-                kind: [settled_at(seen, b) for b in range(n)] for kind, seen in _both(speech, sounds)
-            },
-            "entropy, nats": {kind: [entropy_at(seen, b) for b in range(n)] for kind, seen in _both(speech, sounds)},
-        },
-    )  # fmt: skip
-    return Findings("logit-lens", about, columns, rows, [*values, never], svg)
+    panels = {
+        "share of tokens first from here on": {kind: found[:n] for kind, found in first.items()},
+        "entropy, nats": entropy,
+    }
+    return Findings("logit-lens", about, columns, rows, values, _plot("block of the decoder", n, panels))
 
 
 def _encoder(about: dict[str, Any], speech: Sequence[Seen], sounds: Sequence[Seen], n: int) -> Findings:
@@ -130,10 +124,6 @@ def _encoder(about: dict[str, Any], speech: Sequence[Seen], sounds: Sequence[See
         ],
         svg,
     )  # fmt: skip
-
-
-def _both(speech: Sequence[Seen], sounds: Sequence[Seen]) -> list[tuple[str, Sequence[Seen]]]:
-    return [("spoken", speech), ("hallucinated", sounds)]
 
 
 def _percent(share: Estimate) -> str:

@@ -17,7 +17,6 @@ from whisper.decoding import DecodingOptions, DecodingResult, DecodingTask
 from whisper.model import Whisper
 
 from whisper_steer.fit.strengths import skipped_by_whisper
-from whisper_steer.gate.hearing import Hearing
 from whisper_steer.lens.passes import encoder_states
 from whisper_steer.runtimes.locks import lock_of
 from whisper_steer.runtimes.openai import decode_heard, stock_loop
@@ -58,8 +57,6 @@ class Decoded:
     """those that became segments"""
     dropped: int
     """windows that Whisper decoded and dropped by its own rule"""
-    hearing: Hearing | None
-    """None for stock"""
     text: str
     language: str
     seconds: float
@@ -88,11 +85,12 @@ def decode_windows(
     options: dict[str, Any] = {
         "condition_on_previous_text": False, "fp16": model.device.type != "cpu", "language": language,
     }  # fmt: skip
-    hearing = None if steering is None else steering.listen(steering.prefix(model.encoder), samples)
-    with lock_of(model):
-        if steering is None or hearing is None:
+    if steering is None:
+        with lock_of(model):
             found = dict(stock_loop(watching, samples, **options))
-        else:
+    else:
+        hearing = steering.listen(steering.prefix(model.encoder), samples)
+        with lock_of(model):
             found = decode_heard(watching, samples, steering, hearing, options)
     kept = [
         each for each in watching.seen if not skipped_by_whisper(each[2].no_speech_prob, each[2].avg_logprob)
@@ -104,7 +102,7 @@ def decode_windows(
     ]
     text = " ".join(segment["text"].strip() for segment in found["segments"]).strip()
     dropped = len(watching.seen) - len(kept)
-    return Decoded(windows, dropped, hearing, text, str(found["language"]), len(samples) / 16000)
+    return Decoded(windows, dropped, text, str(found["language"]), len(samples) / 16000)
 
 
 def _seconds(mel: Tensor) -> float:
