@@ -44,6 +44,24 @@ def test_probe(given: list[str | Path], tmp_path: Path) -> None:
     assert (tmp_path / "probe.md").read_text() in done.stdout
 
 
+def test_probe_of_every_layer_without_saes(given: list[str | Path], tmp_path: Path) -> None:
+    """Noise or not: the same chirps with noise mixed in, of the same split."""
+    dense = [each for each in given if each != "--sae" and not str(each).startswith("blocks.0=")]
+    done = run(
+        "lab", "probe", *dense, "--point", "all", "--label", "condition", "--condition", "snr:0", "--out", tmp_path
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    values = json.loads((tmp_path / "probe.json").read_text())["values"]
+    assert [(v["point"], v["what"], v["units"]) for v in values] == [
+        (point, "dense", 32) for point in ("blocks.0", "blocks.1", "ln_post")
+    ]
+    assert "2 by condition" in done.stdout
+    assert (tmp_path / "probe.svg").read_text().startswith("<svg")
+    for more, says in (([], "--point all"), (["--point", "blocks.9"], "there are blocks.0")):
+        done = run("lab", "probe", *dense, *more, "--label", "kind")
+        assert (done.exit_code, says in done.stderr) == (2, True), done.stderr
+
+
 def test_probe_of_a_folder_per_class(given: list[str | Path], tmp_path: Path) -> None:
     data = Path(str(given[-1]).partition(":")[2]).parent
     for path in data.glob("*-*-[0-1].wav"):

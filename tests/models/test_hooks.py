@@ -122,3 +122,24 @@ def test_parts_that_are_not_there_are_told(tiny_model: Whisper) -> None:
         attach(tiny_model.encoder, "blocks.1.cross_attn", lambda hidden: None)
     with pytest.raises(UsageError, match=r"cross_attn.heads"):
         attach(tiny_model.decoder, "blocks.0.cross", lambda hidden: None)
+
+
+@torch.no_grad()
+def test_queries_and_keys_read_in_transformers_are_those_of_openai_whisper(
+    tiny_model: Whisper, mel: torch.Tensor
+) -> None:
+    pytest.importorskip("transformers")
+    from whisper_steer.formats.hf import build_hf
+
+    other = build_hf(tiny_model).model.decoder.eval()
+    tokens, features = torch.tensor([[1, 2, 12, 13]]), tiny_model.encoder(mel)
+    found: dict[str, list[torch.Tensor]] = {"query": [], "key": []}
+    for decoder in (tiny_model.decoder, other):
+        edits = [(f"blocks.0.cross_attn.{part}", found[part].append) for part in found]
+        with hooked(decoder, *edits):
+            if decoder is tiny_model.decoder:
+                decoder(tokens, features)
+            else:
+                decoder(input_ids=tokens, encoder_hidden_states=features)
+    for ours, theirs in found.values():
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)

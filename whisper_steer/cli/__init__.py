@@ -25,6 +25,7 @@ COMMANDS = {
         "whisper_steer.cli.explain:explain",
         "Say what was heard, and why it was transcribed or not.",
     ),
+    "lens": ("whisper_steer.cli.lens:lens", "Look into the model, block by block, while it writes."),
     "demo": ("whisper_steer.cli.demo:demo", "The shipped recording with and without steering."),
     "fit": ("whisper_steer.cli.fit:fit", "Make a steering artifact for a checkpoint."),
     "name-latents": (

@@ -25,6 +25,10 @@ LAB = {
         "whisper_steer.lab.disentangle:disentangle",
         "Do latents stand for one acoustic factor each?",
     ),
+    "lens": (
+        "whisper_steer.lab.lens:lens",
+        "From which block on does the text stand, spoken and hallucinated?",
+    ),
     "sanity": (
         "whisper_steer.lab.sanity:sanity",
         "Are trained SAEs better than random ones, steering included?",

@@ -29,7 +29,7 @@ def page(shown: Explained, samples: np.ndarray) -> str:
             _row(stretch, *texts)
             for stretch, *texts in zip(shown.explanation.stretches, shown.stock, shown.steered, strict=True)
         ),
-        "audio": base64.b64encode(_ogg(samples)).decode(),
+        "audio": base64.b64encode(ogg(samples)).decode(),
     }
     filled = TEMPLATE.read_text(encoding="utf-8")
     for name, value in values.items():
@@ -50,8 +50,11 @@ def _row(stretch: Stretch, stock: str, steered: str) -> str:
     )
 
 
-def _ogg(samples: np.ndarray) -> bytes:
-    """In pieces: libsndfile's Vorbis encoder takes a stack frame for each block of one long write."""
+def ogg(samples: np.ndarray) -> bytes:
+    """Samples (n,) at 16 kHz as Ogg Vorbis.
+
+    In pieces: libsndfile's Vorbis encoder takes a stack frame for each block of one long write.
+    """
     out = io.BytesIO()
     with soundfile.SoundFile(out, "w", SAMPLE_RATE, 1, format="OGG", subtype="VORBIS") as file:
         for start in range(0, len(samples), SAMPLE_RATE):
@@ -59,4 +62,4 @@ def _ogg(samples: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-__all__ = ["page"]
+__all__ = ["ogg", "page"]

@@ -14,7 +14,7 @@ from whisper_steer.data.layout import audio_files, duration
 from whisper_steer.data.splits import order_key, split_of
 from whisper_steer.errors import DataError, UsageError
 
-FIELDS = ("label", "text", "group", "language", "kind", "dataset")
+FIELDS = ("label", "text", "group", "language", "kind", "dataset", "condition")
 LEAST = 4
 """clips that a class needs to take part"""
 

@@ -50,6 +50,30 @@ def read_data(specs: Sequence[str], datasets: Sequence[str]) -> list[Clip]:
     return [clip for clip in clips if not datasets or clip.dataset in datasets]
 
 
+def under_conditions(clips: Sequence[Clip], conditions: Sequence[str], seed: int) -> list[Clip]:
+    """The clips; where there are conditions of the benchmark, the speech, and that speech under each, split by split: a
+    sound that is mixed into speech of one split is in no other. Raises `UsageError` for an unknown condition."""
+    from whisper_steer.data.splits import one_side
+    from whisper_steer.eval.conditions import apply, parse
+
+    if not conditions:
+        return list(clips)
+    names, found = parse(list(conditions)), [clip for clip in clips if clip.kind == "speech"]
+    for split in ("fit", "choose", "test"):
+        if part := [clip for clip in one_side(list(clips)) if clip.split == split]:
+            found += apply(names, part, None, seed)
+    return found
+
+
+def points_of(encoder: SpeechEncoder, points: Sequence[str], of_saes: set[str]) -> list[str]:
+    """Hook points that are named, or "all", with those of SAEs, in the order of the encoder. Raises `UsageError`."""
+    if unknown := set(points) - {*encoder.points, "all"}:
+        raise UsageError(
+            f"no hook point {', '.join(sorted(unknown))}; there are {', '.join(encoder.points)}, all"
+        )
+    return [point for point in encoder.points if "all" in points or point in points or point in of_saes]
+
+
 @dataclass(frozen=True)
 class Placed:
     """An SAE at its hook point."""

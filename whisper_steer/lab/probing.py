@@ -85,3 +85,17 @@ def plot(found: Sequence[Probed], chance: float) -> str:
     panels[0][0].set_ylabel("balanced accuracy, held out")
     panels[0][-1].legend(fontsize=8)
     return svg(figure)
+
+
+def plot_by_point(found: Sequence[Probed], chance: float) -> str:
+    """Balanced accuracy of probes on all units, hook point by hook point."""
+    figure, axes = plt.subplots(figsize=(1.5 + 0.7 * len(found), 3.4))
+    values = np.array([[each.scores[-1].value, each.scores[-1].low, each.scores[-1].high] for each in found])
+    places = np.arange(len(found))
+    line = axes.plot(places, values[:, 0], "o-", ms=3, lw=1)[0]
+    axes.fill_between(places, values[:, 1], values[:, 2], color=line.get_color(), alpha=0.12)
+    axes.axhline(chance, color="#6b7280", ls=":", lw=1)
+    axes.set_xticks(places, [each.point for each in found], rotation=45)
+    axes.set_ylabel("balanced accuracy, held out")
+    axes.grid(alpha=0.2)
+    return svg(figure)

@@ -4,7 +4,8 @@ A hook point is named as in openai-whisper: ``"blocks.2"`` is the output of bloc
 after its MLP); ``"ln_post"`` is the encoder's final, normalised output and ``"ln"`` the decoder's. Inside a block of
 a decoder ``"blocks.2.attn"``, ``"blocks.2.cross_attn"`` and ``"blocks.2.mlp"`` are what each part adds to the residual
 stream, and ``"blocks.2.cross_attn.heads"`` is what the heads of its cross-attention found, one behind the other, before
-they are projected. The same names work on the modules of ``transformers`` (``layers``, ``encoder_attn``, ...).
+they are projected; ``"blocks.2.cross_attn.query"`` and ``.key`` are what they compare. The same names work on the
+modules of ``transformers`` (``layers``, ``encoder_attn``, ...).
 
 What `torch.compile` made of a module does not call hooks that came later. So a hooked encoder is run as it was before
 it was compiled or spread over devices, see `unwrap` and `run`.
@@ -138,6 +139,8 @@ def _is_decoder(module: nn.Module) -> bool:
 INSIDE = {
     "attn": ("attn", "self_attn"), "cross_attn": ("cross_attn", "encoder_attn"), "mlp": ("mlp", "fc2"),
     "cross_attn.heads": ("cross_attn.out", "encoder_attn.out_proj"),
+    "cross_attn.query": ("cross_attn.query", "encoder_attn.q_proj"),
+    "cross_attn.key": ("cross_attn.key", "encoder_attn.k_proj"),
 }  # fmt: skip
 """parts of a decoder's block: openai-whisper's name, and that of transformers"""
 

@@ -153,4 +153,4 @@ def _language(model: Remembering, speech: Any, options: dict[str, Any]) -> str:
     return str(language)
 
 
-__all__ = ["listen", "prepare", "transcribe"]
+__all__ = ["decode_heard", "listen", "prepare", "stock_loop", "transcribe"]
