@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
 
-from whisper_steer.encoders import hooks
+from whisper_steer.models import hooks
 from whisper_steer.runtimes.locks import lock_of
 from whisper_steer.steer.steering import Steering
 

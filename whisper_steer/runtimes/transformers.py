@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 from torch import nn
 
-from whisper_steer.encoders import hooks
 from whisper_steer.encoders.fingerprint import encoder_weights, weights_fingerprint
 from whisper_steer.encoders.prefix import Prefix, share
 from whisper_steer.errors import UsageError
 from whisper_steer.formats.hf import import_transformers
 from whisper_steer.formats.names import encoder_from_hf
+from whisper_steer.models import hooks
 from whisper_steer.runtimes.hf_model import SteeredModel
 from whisper_steer.runtimes.hf_pipeline import SteeredPipeline
 from whisper_steer.steer.steering import Mode, Steering, steering_for
