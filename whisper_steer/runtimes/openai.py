@@ -48,6 +48,7 @@ def transcribe(
     method: str | None = None,
     max_suppressed_speech: float | None = None,
     explain: bool = False,
+    repetition_guard: bool | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """`whisper.transcribe` that writes nothing where nobody speaks.
@@ -60,7 +61,8 @@ def transcribe(
     acted, how, ``"seconds"`` listened to, and ``"spans"`` of ``start``, ``end`` (seconds) and ``evidence`` (a logit);
     every segment has ``"steering": {"evidence"}``, the strongest in its time. With ``explain`` it has ``"because"`` as
     well, the named latents that count most in its time, see `whisper_steer.explain.trace.Reason`; the artifact must
-    have names.
+    have names. ``repetition_guard``: loops are mended, see `whisper_steer.guard`, by default where steering is; a
+    segment of a window in which one was has ``"loop_mended": True`` there as well.
 
     Safe to call from several threads: stock's decoder keeps its cache in hooks on the model, so that two transcriptions
     by one model take turns in it. Raises `AudioError`, `ArtifactError` (no artifact for this model),
@@ -72,17 +74,21 @@ def transcribe(
         if explain:
             raise UsageError("explain needs steering that is on: leave steering out, or name an artifact")
         with lock_of(model):
-            return dict(stock_loop(model, samples, **options))
+            if not repetition_guard:
+                return dict(stock_loop(model, samples, **options))
+            guarded = Remembering(model, mend_loops=True)
+            return _marked(dict(stock_loop(guarded, samples, **options)), guarded)
     explaining = Explaining(chosen, model.encoder) if explain else None
     prefix = Keeping(model.encoder, chosen.artifact.gate_point, fast=True)
     hearing = chosen.listen(prefix, samples)
     kept = prefix if hearing.whole and len(samples) <= N_SAMPLES else None
     with lock_of(model):
         mend = not hearing.whole and options.get("initial_prompt") is None
-        found = _decode(Remembering(model, kept, mend), samples, chosen, hearing, options)
+        decoder = Remembering(model, kept, mend, repetition_guard is not False)
+        found = _decode(decoder, samples, chosen, hearing, options)
     trace = explaining.trace(samples) if explaining and found["segments"] else None
     found["segments"] = results.with_evidence(found["segments"], hearing, trace)
-    return {**found, "steering": results.about(chosen, hearing)}
+    return {**_marked(found, decoder), "steering": results.about(chosen, hearing)}
 
 
 def listen(
@@ -106,6 +112,14 @@ def listen(
 def prepare(model: Whisper, steering: Steering | str | Path | None, **options: Any) -> Steering | None:
     """`steering_for` a model of openai-whisper."""
     return steering_for(lambda: encoder_fingerprint(model.encoder), steering, **options)
+
+
+def _marked(found: dict[str, Any], decoder: Remembering) -> dict[str, Any]:
+    """A result whose segments say where a loop was mended."""
+    for segment in found["segments"]:
+        if decoder.loop_mended(segment):
+            segment["steering"] = {**segment.get("steering", {}), "loop_mended": True}
+    return found
 
 
 def _decode(

@@ -22,6 +22,7 @@ from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.encoders.prefix import Prefix, run_from
+from whisper_steer.guard import decode as guard
 
 
 class Keeping(Prefix):
@@ -39,19 +40,28 @@ FEWEST_TOKENS = 0.6
 """text tokens a second of audio under which a window has far too few; English takes three or four"""
 SHORTEST = 3.0
 """seconds of audio in a window of which that is asked"""
+SCORES = ("avg_logprob", "no_speech_prob", "compression_ratio")
 
 
 class Remembering:
-    """Stands in for a `Whisper` in stock's `transcribe`; what it gives is stock's, to the bit, but for mended prompts.
+    """Stands in for a `Whisper` in stock's `transcribe`; what it gives is stock's, to the bit, but for what it mends.
 
     kept: what listened, where the recording is one window. mend_prompts: the windows hold speech, and such as have far
-    too little text with their prompt are decoded without it as well.
+    too little text with their prompt are decoded without it as well. mend_loops: see `whisper_steer.guard`.
     """
 
-    def __init__(self, model: Whisper, kept: Keeping | None = None, mend_prompts: bool = False) -> None:
+    def __init__(
+        self,
+        model: Whisper,
+        kept: Keeping | None = None,
+        mend_prompts: bool = False,
+        mend_loops: bool = False,
+    ) -> None:
         self._model = model
         self._kept = kept
         self._mend_prompts = mend_prompts
+        self._mend_loops = mend_loops
+        self._mended: set[tuple[float, ...]] = set()
         self._mel: Tensor | None = None
         self._features: Tensor
 
@@ -66,10 +76,22 @@ class Remembering:
         """Decode one window (mels, 3000) at one temperature."""
         if self._mel is not mel:
             self._mel, self._features = mel, self._encode(mel.half() if options.fp16 else mel)
-        found = whisper.decode(self._model, self._features, options)
+        found = self._decode(options)
         if self._mend_prompts and options.prompt and self._has_too_little(found, mel):
-            alone = whisper.decode(self._model, self._features, replace(options, prompt=None))
+            alone = self._decode(replace(options, prompt=None))
             return max(found, alone, key=lambda result: result.avg_logprob)
+        return found
+
+    def loop_mended(self, segment: dict[str, Any]) -> bool:
+        """Whether a segment of stock's result lies in a window in which a loop was mended: it has its scores."""
+        return tuple(segment[name] for name in SCORES) in self._mended
+
+    def _decode(self, options: DecodingOptions) -> DecodingResult:
+        if not self._mend_loops:
+            return whisper.decode(self._model, self._features, options)
+        found, mended = guard.decode(self._model, self._features, options)
+        if mended:
+            self._mended.add(tuple(getattr(found, name) for name in SCORES))
         return found
 
     def _has_too_little(self, found: DecodingResult, mel: Tensor) -> bool:
