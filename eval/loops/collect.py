@@ -17,7 +17,7 @@ from whisper.utils import compression_ratio
 
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
-from whisper_steer.guard.attention import places_of
+from whisper_steer.guard.attention import goes_on, places_of
 from whisper_steer.guard.decode import Guarded
 from whisper_steer.guard.loops import Loop, ending
 
@@ -82,6 +82,16 @@ def rows(model: Whisper, clip: Clip) -> Iterator[dict[str, Any]]:
         prompt = prompt + found.tokens
 
 
+def repeats(row: dict[str, Any]) -> bool:
+    """Whether tokens repeat to no end: a loop by the rule of n-grams, or by stock's compression ratio."""
+    return bool(row["seen"]) or row["compression_ratio"] > 2.4
+
+
+def is_seen(row: dict[str, Any]) -> bool:
+    """Whether the guard takes a window for a loop."""
+    return any(not goes_on(torch.tensor(seen["places"]), seen["period"]) for seen in row["seen"])
+
+
 class _Recorded(Guarded):
     """A window with its repetitions written down; none of them ends it before `ENOUGH`."""
 
@@ -107,7 +117,7 @@ class _Recorded(Guarded):
 
 class _Record(LogitFilter):
     def __init__(self, task: _Recorded) -> None:
-        self._task = task
+        self._task, self._looked = task, 0
 
     def apply(self, logits: Tensor, tokens: Tensor) -> None:
         task = self._task
@@ -116,13 +126,13 @@ class _Record(LogitFilter):
         if loop is None:
             return
         repeated = loop.period * loop.times
-        before = task.seen[-1] if task.seen else None
-        if before is None or before["period"] != loop.period or 1.3 * before["times"] <= loop.times:
+        if len(sampled) >= self._looked:
             task.note(sampled, loop)
+            self._looked = len(sampled) + loop.wait  # as the guard does
         if repeated >= ENOUGH and loop.times >= 4:
             task.stopped = True
             logits[:] = -torch.inf
             logits[:, task.tokenizer.eot] = 0.0
 
 
-__all__ = ["OPTIONS", "collect", "features_of", "rows"]
+__all__ = ["OPTIONS", "collect", "features_of", "is_seen", "repeats", "rows"]

@@ -54,6 +54,8 @@ def places_of(heard: Tensor, loop: Loop, offset: int) -> Tensor:
 
 FASTEST = 0.12
 """seconds a token takes where somebody speaks, fast"""
+RECENT = 6
+"""repetitions that are looked at, the last ones: a loop can begin with what was said"""
 LONG, USUAL = 30, 0.2
 """repeated tokens from which on they must take as long as is usual, seconds a token"""
 
@@ -62,7 +64,7 @@ def goes_on(places: Tensor, period: int) -> bool:
     """Whether repetitions of ``period`` tokens at these places (seconds, (times,)) were said: each behind the one
     before, and no faster than people speak."""
     least = USUAL if len(places) * period >= LONG else FASTEST
-    return bool(places.diff().median() >= least * period)
+    return bool(places.diff()[-RECENT:].median() >= least * period)
 
 
 __all__ = ["SECONDS_PER_FRAME", "goes_on", "heard_at", "places_of"]

@@ -41,6 +41,8 @@ class Way:
     """heads of the cross-attention taken from the reference run"""
     ban: int = 0
     """length of sequences not to be written twice; 0: none"""
+    penalty: float = 1.0
+    """of the logits of tokens that the text holds (CTRL, arXiv 1909.05858); 1: none"""
     steps: int | None = None
     """tokens for which this is done; None: to the end of the window"""
     cut: Literal["end", "resume"] | None = None
@@ -110,8 +112,10 @@ def carry_on(
                 for each in task.logit_filters:
                     each.apply(here, tokens[:n])
                 for i, way in enumerate(ways):
-                    if way.ban and (way.steps is None or step < way.steps):
-                        ban(here[i], tokens[i, len(task.initial_tokens) :].tolist(), way.ban, tokenizer.eot)
+                    if way.steps is None or step < way.steps:
+                        sampled = tokens[i, task.sample_begin :].tolist()
+                        ban(here[i], sampled, way.ban, tokenizer.eot)
+                        penalise(here[i], sampled, way.penalty, tokenizer.eot)
                 chosen = here.argmax(dim=-1)
                 gained = here.float().log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0]
                 sums = sums + torch.where(done, 0.0, gained)
@@ -215,11 +219,20 @@ def _logprob_of(task: DecodingTask, logits: Tensor, tokens: Tensor) -> Tensor:
 def ban(logits: Tensor, sampled: Sequence[int], size: int, eot: int) -> None:
     """Forbid what would complete a sequence of ``size`` text tokens a second time; timestamps are passed over."""
     text = [token for token in sampled if token < eot]
-    if len(text) < size:
+    if not size or len(text) < size:
         return
     last = text[len(text) - size + 1 :]
     banned = [text[i + size - 1] for i in range(len(text) - size + 1) if text[i : i + size - 1] == last]
     logits[banned] = -torch.inf
 
 
-__all__ = ["SIZE", "Continued", "Heads", "Way", "ban", "carry_on", "ended", "reference"]
+def penalise(logits: Tensor, sampled: Sequence[int], penalty: float, eot: int) -> None:
+    """Make the text tokens that were sampled less likely."""
+    if penalty == 1.0:
+        return
+    text = list({token for token in sampled if token < eot})
+    here = logits[text]
+    logits[text] = torch.where(here > 0, here / penalty, here * penalty)
+
+
+__all__ = ["SIZE", "Continued", "Heads", "Way", "ban", "carry_on", "ended", "penalise", "reference"]

@@ -24,7 +24,8 @@ REFUSED = ("encoder_outputs", "decoder_input_ids", "force_unique_generate_call",
 class SteeredModel:
     """A model of transformers and steering; everything but `generate` is the model's own.
 
-    The model is not changed. Calls from several threads take turns. guard: loops are ended, see `whisper_steer.guard.hf`.
+    The model is not changed. Calls from several threads take turns. guard: loops are
+    ended, see `whisper_steer.guard.hf`.
     """
 
     def __init__(self, model: Any, steering: Steering, prefix: Prefix, guard: bool = True) -> None:

@@ -58,7 +58,8 @@ def wrap(
 
     steering: "auto" finds the artifact by the encoder's fingerprint, else an artifact's folder or name, or a
     `Steering`; with None or mode "off" the object itself comes back. mode, method, max_suppressed_speech: as for
-    `Steering`. repetition_guard: loops are ended, see `whisper_steer.guard.hf`. The model may be moved to another device or number format afterwards.
+    `Steering`. repetition_guard: loops are ended, see `whisper_steer.guard.hf`. The
+    model may be moved to another device or number format afterwards.
 
     Raises `ArtifactError` (none for this model), `FingerprintError`, `MissingPackageError`, `UsageError`.
     """
