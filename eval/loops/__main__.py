@@ -5,7 +5,8 @@
     report tiny.en --split choose --out loops
     cost tiny.en --data manifest:FILE --split test
 
-The folder holds ``MODEL-SPLIT.jsonl``, a line for each window, and ``MODEL-SPLIT-ways.jsonl``, one for each loop and way.
+The folder holds ``MODEL-SPLIT.jsonl``, a line for each window, and ``MODEL-SPLIT-ways.jsonl``, one for each
+loop and way.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from whisper_steer.guard.mend import Way, carry_on, ended
 
 from .collect import OPTIONS, features_of
 
-LIMIT = 60
+LIMIT = 45
 """tokens decoded on, in which a loop is seen again or not"""
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -87,9 +87,11 @@ def mended(
         text = task.tokenizer.decode([token for token in tokens if token < task.tokenizer.eot]).strip()
         ratio = compression_ratio(text) if text else 0.0
         return {
-            "id": clip.id, "kind": clip.kind, "group": clip.group, "condition": clip.condition, "way": name,
+            "id": clip.id, "kind": clip.kind, "group": clip.group,
+            "condition": clip.condition, "way": name,
             "looping": looping or loops(tokens, task.tokenizer.timestamp_begin), "compression_ratio": ratio,
-            "written": text, "text": clip.text, "normalizer": clip.normalizer, "tokens": len(tokens), "passes": passes, "cpu": round(cpu, 3),
+            "written": text, "text": clip.text, "normalizer": clip.normalizer,
+            "tokens": len(tokens), "passes": passes, "cpu": round(cpu, 3),
         }  # fmt: skip
 
     for each in (way for way in chosen if way.cut):
