@@ -44,6 +44,11 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
     help="Mark segments that with this probability or more nobody said; none is dropped.",
 )
 @click.option("--auto_fit", is_flag=True, help="Fit steering, once, for a checkpoint that has none.")
+@click.option(
+    "--repetition_guard",
+    type=click.Choice(["on", "off"]),
+    help="Mend text that repeats itself without end.  [default: on, without steering off]",
+)
 @runtime_options
 @stock_options
 @click.pass_context
@@ -57,6 +62,7 @@ def transcribe(
     max_suppressed_speech: float | None,
     flag_risk: float | None,
     auto_fit: bool,
+    repetition_guard: str | None,
     backend: str,
     **options: Any,
 ) -> None:
@@ -90,10 +96,11 @@ def transcribe(
             "method": method,
             "max_suppressed_speech": max_suppressed_speech,
         }
+    guard = None if repetition_guard is None else repetition_guard == "on"
     if backend == "openai":
-        run = _with_openai(options, steered, auto_fit)
+        run = partial(_with_openai(options, steered, auto_fit), repetition_guard=guard)
     else:
-        run = _with_backend(backend, runtime, options, steered)
+        run = _with_backend(backend, runtime, options, {**steered, "repetition_guard": guard})
 
     def write(source: str) -> None:
         if flag_risk is None:

@@ -131,7 +131,7 @@ def _segments(model: Whisper, steering: Steering, heard: Heard, states: BinaryIO
     if same or not hearing.spans:
         return rows
     watch = Watch(model, blocks)
-    gated = Remembering(model, None, not hearing.whole, watch)
+    gated = Remembering(model, None, not hearing.whole, mend_loops=True, watch=watch)
     options = {"temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "language": "en"}
     found = decode_heard(gated, samples, steering, hearing, options)["segments"]
     gated.finish()

@@ -28,6 +28,7 @@ from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 from whisper_steer.audio.load import as_samples, load_audio
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.gate.hearing import Hearing
+from whisper_steer.guard.ct2 import Guarding
 from whisper_steer.models.ct2_folder import ct2_folder
 from whisper_steer.runtimes import results
 from whisper_steer.runtimes.ct2 import CT2Editor, Source
@@ -48,7 +49,8 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
     steering: "auto" finds the artifact by the fingerprint of the encoder in the folder, None is stock, else an
     artifact's folder or name, or a `Steering`. mode, method, max_suppressed_speech: as for `Steering`. checkpoint: an
     OpenAI ``.pt`` of the same model, needed only where the folder's own encoder cannot be read (stored in int8, or
-    given as ``files``). Segments are `Segment`, infos `TranscriptionInfo`. Transcriptions may run side by side.
+    given as ``files``). repetition_guard: decode windows that loop once more, see `whisper_steer.guard.ct2`; by default
+    where steering is. Segments are `Segment`, infos `TranscriptionInfo`. Transcriptions may run side by side.
 
     Raises `ArtifactError` (none for this model), `AudioError` (arrays), `FingerprintError`, `ModelError`, `UsageError`.
     """
@@ -62,6 +64,7 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         method: str | None = None,
         max_suppressed_speech: float | None = None,
         checkpoint: str | Path | None = None,
+        repetition_guard: bool | None = None,
         **kwargs: Any,
     ) -> None:
         folder = (
@@ -78,6 +81,10 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         self.editor: CT2Editor | None = None
         if self.steering is not None and encoder is not None:
             self.editor = CT2Editor(self.model, self.steering, encoder)
+        self.guard: Guarding | None = None
+        if repetition_guard or (repetition_guard is None and self.steering is not None):
+            ids = map(self.hf_tokenizer.token_to_id, ("<|notimestamps|>", "<|endoftext|>"))
+            self.model = self.guard = Guarding(self.model, *ids)
 
     @property
     def prefix(self) -> Prefix:
@@ -108,7 +115,8 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
 
         if self.steering is None:
             filtering = {"vad_filter": vad_filter, "vad_parameters": vad_parameters}
-            return described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
+            found = stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering)
+            return described(*found, guard=self.guard)
         samples = _read(audio)
         hearing = self.steering.listen(self.prefix, samples)
         given = results.clips_of(clip_timestamps, hearing.seconds)
@@ -116,14 +124,14 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
             given = results.common(given, _silero(samples, vad_parameters))
         if hearing.whole and not vad_filter:
             segments, info = stock(samples, clip_timestamps=clip_timestamps)
-            return described(segments, info, self.steering, hearing)
+            return described(segments, info, self.steering, hearing, self.guard)
         clips = results.to_decode(self.steering, hearing, given)
         if not clips:
             return _nothing(stock, self.steering, hearing, kwargs)
         language = _detect(self, samples, hearing.within(given), kwargs)
         segments, info = stock(samples, clip_timestamps=results.flat(clips), **language.options)
         segments = until_clips_end(segments, clips)
-        return described(segments, language.write(info, clips), self.steering, hearing)
+        return described(segments, language.write(info, clips), self.steering, hearing, self.guard)
 
 
 class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type: ignore[misc]
@@ -152,7 +160,8 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         steering: Steering | None = self.model.steering
         if steering is None:
             filtering = {"vad_filter": vad_filter is not False, "vad_parameters": vad_parameters}
-            return described(*stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering))
+            found = stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering)
+            return described(*found, guard=self.model.guard)
         samples = _read(audio)
         hearing = steering.listen(self.model.prefix, samples)
         given = [(clip["start"], clip["end"]) for clip in clip_timestamps or []] or [(0.0, hearing.seconds)]
@@ -174,7 +183,7 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
             segments = until_clips_end(segments, [(w["start"], w["end"]) for w in windows])
             segments = restore_speech_timestamps(segments, chunks, SAMPLE_RATE)
         info = replace(language.write(info, clips), duration=hearing.seconds)
-        return described(segments, info, steering, hearing)
+        return described(segments, info, steering, hearing, self.model.guard)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from faster_whisper.transcribe import TranscriptionInfo as StockInfo
 from whisper.audio import FRAMES_PER_SECOND
 
 from whisper_steer.gate.hearing import Hearing
+from whisper_steer.guard.ct2 import Guarding
 from whisper_steer.runtimes import results
 from whisper_steer.steer.steering import Steering
 
@@ -21,8 +22,8 @@ Found = tuple[Iterator["Segment"], "TranscriptionInfo"]
 class Segment(StockSegment):  # type: ignore[misc]
     """faster-whisper's segment."""
 
-    steering: dict[str, float] | None = None
-    """``evidence``: the strongest in its time, a logit"""
+    steering: dict[str, Any] | None = None
+    """``evidence``: the strongest in its time, a logit; ``loop_mended``: True in a window in which a loop was mended"""
     risk: float | None = None
     """as in the result of `whisper_steer.transcribe`; None where the artifact cannot tell"""
 
@@ -56,17 +57,24 @@ def described(
     info: StockInfo,
     steering: Steering | None = None,
     hearing: Hearing | None = None,
+    guard: Guarding | None = None,
 ) -> Found:
     """Segments and info with the fields of steering."""
-    if steering is None or hearing is None:
-        return (Segment(**vars(s)) for s in segments), TranscriptionInfo(**vars(info))
-    risk = steering.risk
-    steered = (
+    risk = None if steering is None or hearing is None else steering.risk
+
+    def about(segment: StockSegment) -> dict[str, Any] | None:
+        found = {} if hearing is None else results.evidence_of(hearing, segment.start, segment.end)
+        if guard is not None and guard.loop_mended(segment.no_speech_prob):
+            found["loop_mended"] = True
+        return found or None
+
+    about_all = None if steering is None or hearing is None else results.about(steering, hearing)
+    described_segments = (
         Segment(
-            **vars(s),
-            steering=results.evidence_of(hearing, s.start, s.end),
-            risk=None if risk is None else risk.of(vars(s), hearing),
+            **vars(segment),
+            steering=about(segment),
+            risk=None if risk is None or hearing is None else risk.of(vars(segment), hearing),
         )
-        for s in segments
+        for segment in segments
     )
-    return steered, TranscriptionInfo(**vars(info), steering=results.about(steering, hearing))
+    return described_segments, TranscriptionInfo(**vars(info), steering=about_all)

@@ -13,6 +13,7 @@ from whisper.audio import FRAMES_PER_SECOND, N_FRAMES
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import UsageError
 from whisper_steer.gate.hearing import Hearing
+from whisper_steer.guard.hf import with_guard
 from whisper_steer.runtimes import results
 from whisper_steer.runtimes.hf_decode import Segments, decode, decoding, detected_language, must_detect
 from whisper_steer.steer.steering import Steering
@@ -23,11 +24,13 @@ REFUSED = ("encoder_outputs", "decoder_input_ids", "force_unique_generate_call",
 class SteeredModel:
     """A model of transformers and steering; everything but `generate` is the model's own.
 
-    The model is not changed. Calls from several threads take turns.
+    The model is not changed. Calls from several threads take turns. guard: loops are
+    ended, see `whisper_steer.guard.hf`.
     """
 
-    def __init__(self, model: Any, steering: Steering, prefix: Prefix) -> None:
+    def __init__(self, model: Any, steering: Steering, prefix: Prefix, guard: bool = True) -> None:
         self.model = model
+        self.guard = guard
         self.steering = steering
         self.prefix = prefix
 
@@ -70,6 +73,8 @@ class SteeredModel:
             "return_dict_in_generate": return_dict_in_generate,
         }
         options["return_token_timestamps"] = return_token_timestamps
+        if self.guard:
+            options = with_guard(options, self.model)
         asked: dict[str, Any] = {"return_timestamps": return_timestamps, "language": language}
         asked |= {"attention_mask": attention_mask, "return_segments": return_segments}
         config = generation_config or self.model.generation_config

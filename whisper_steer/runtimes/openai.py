@@ -50,6 +50,7 @@ def transcribe(
     method: str | None = None,
     max_suppressed_speech: float | None = None,
     explain: bool = False,
+    repetition_guard: bool | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """`whisper.transcribe` that writes nothing where nobody speaks.
@@ -63,7 +64,8 @@ def transcribe(
     every segment has ``"steering": {"evidence"}``, the strongest in its time, and ``"risk"``, the probability that
     nobody said it (0 to 1, where the artifact can tell: see `whisper_steer.risk.probe`). With ``explain`` it has
     ``"because"`` as well, the named latents that count most in its time, see `whisper_steer.explain.trace.Reason`; the
-    artifact must have names.
+    artifact must have names. ``repetition_guard``: loops are mended, see `whisper_steer.guard`, by default where
+    steering is; a segment of a window in which one was has ``"loop_mended": True`` beside the evidence.
 
     Safe to call from several threads: stock's decoder keeps its cache in hooks on the model, so that two transcriptions
     by one model take turns in it. Raises `AudioError`, `ArtifactError` (no artifact for this model),
@@ -75,7 +77,10 @@ def transcribe(
         if explain:
             raise UsageError("explain needs steering that is on: leave steering out, or name an artifact")
         with lock_of(model):
-            return dict(stock_loop(model, samples, **options))
+            if not repetition_guard:
+                return dict(stock_loop(model, samples, **options))
+            guarded = Remembering(model, mend_loops=True)
+            return _marked(dict(stock_loop(guarded, samples, **options)), guarded)
     explaining = Explaining(chosen, model.encoder) if explain else None
     prefix = Keeping(model.encoder, chosen.artifact.gate_point, fast=True)
     hearing = chosen.listen(prefix, samples)
@@ -84,14 +89,14 @@ def transcribe(
     watch = Watch(model, [probe.block]) if probe and probe.block is not None else None
     with lock_of(model):
         mend = not hearing.whole and options.get("initial_prompt") is None
-        remembering = Remembering(model, kept, mend, watch)
-        found = decode_heard(remembering, samples, chosen, hearing, options)
-        remembering.finish()
+        decoder = Remembering(model, kept, mend, mend_loops=repetition_guard is not False, watch=watch)
+        found = decode_heard(decoder, samples, chosen, hearing, options)
+        decoder.finish()
     trace = explaining.trace(samples) if explaining and found["segments"] else None
     states = watch.at(probe.position, found["segments"]) if watch and probe else None
     segments = with_risk(found["segments"], chosen.risk, hearing, states)
     found["segments"] = results.with_evidence(segments, hearing, trace)
-    return {**found, "steering": results.about(chosen, hearing)}
+    return {**_marked(found, decoder), "steering": results.about(chosen, hearing)}
 
 
 def listen(
@@ -115,6 +120,14 @@ def listen(
 def prepare(model: Whisper, steering: Steering | str | Path | None, **options: Any) -> Steering | None:
     """`steering_for` a model of openai-whisper."""
     return steering_for(lambda: encoder_fingerprint(model.encoder), steering, **options)
+
+
+def _marked(found: dict[str, Any], decoder: Remembering) -> dict[str, Any]:
+    """A result whose segments say where a loop was mended."""
+    for segment in found["segments"]:
+        if decoder.loop_mended(segment):
+            segment["steering"] = {**segment.get("steering", {}), "loop_mended": True}
+    return found
 
 
 def decode_heard(

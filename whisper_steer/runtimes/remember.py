@@ -23,6 +23,7 @@ from whisper.model import Whisper
 from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.encoders.prefix import Prefix, run_from
+from whisper_steer.guard import decode as guard
 
 
 class Keeping(Prefix):
@@ -40,14 +41,15 @@ FEWEST_TOKENS = 0.6
 """text tokens a second of audio under which a window has far too few; English takes three or four"""
 SHORTEST = 3.0
 """seconds of audio in a window of which that is asked"""
+SCORES = ("avg_logprob", "no_speech_prob", "compression_ratio")
 
 
 class Remembering:
-    """Stands in for a `Whisper` in stock's `transcribe`; what it gives is stock's, to the bit, but for mended prompts.
+    """Stands in for a `Whisper` in stock's `transcribe`; what it gives is stock's, to the bit, but for what it mends.
 
     kept: what listened, where the recording is one window. mend_prompts: the windows hold speech, and such as have far
-    too little text with their prompt are decoded without it as well. watch: called with the features of each window
-    and what came of it in the end; call `finish` for the last.
+    too little text with their prompt are decoded without it as well. mend_loops: see `whisper_steer.guard`. watch:
+    called with the features of each window and what came of it in the end; call `finish` for the last.
     """
 
     def __init__(
@@ -55,11 +57,14 @@ class Remembering:
         model: Whisper,
         kept: Keeping | None = None,
         mend_prompts: bool = False,
+        mend_loops: bool = False,
         watch: Callable[[Tensor, DecodingResult, DecodingOptions], None] | None = None,
     ) -> None:
         self._model = model
         self._kept = kept
         self._mend_prompts = mend_prompts
+        self._mend_loops = mend_loops
+        self._mended: set[tuple[float, ...]] = set()
         self._watch = watch
         self._found: tuple[DecodingResult, DecodingOptions] | None = None
         self._mel: Tensor | None = None
@@ -77,7 +82,7 @@ class Remembering:
         if self._mel is not mel:
             self.finish()
             self._mel, self._features = mel, self._encode(mel.half() if options.fp16 else mel)
-        found = self._decoded(mel, options)
+        found = self._decode(mel, options)
         self._found = found, options
         return found
 
@@ -87,11 +92,23 @@ class Remembering:
             self._watch(self._features, *self._found)
         self._found = None
 
-    def _decoded(self, mel: Tensor, options: DecodingOptions) -> DecodingResult:
-        found = whisper.decode(self._model, self._features, options)
+    def _decode(self, mel: Tensor, options: DecodingOptions) -> DecodingResult:
+        found = self._guarded(options)
         if self._mend_prompts and options.prompt and self._has_too_little(found, mel):
-            alone = whisper.decode(self._model, self._features, replace(options, prompt=None))
+            alone = self._guarded(replace(options, prompt=None))
             return max(found, alone, key=lambda result: result.avg_logprob)
+        return found
+
+    def loop_mended(self, segment: dict[str, Any]) -> bool:
+        """Whether a segment of stock's result lies in a window in which a loop was mended: it has its scores."""
+        return tuple(segment[name] for name in SCORES) in self._mended
+
+    def _guarded(self, options: DecodingOptions) -> DecodingResult:
+        if not self._mend_loops:
+            return whisper.decode(self._model, self._features, options)
+        found, mended = guard.decode(self._model, self._features, options)
+        if mended:
+            self._mended.add(tuple(getattr(found, name) for name in SCORES))
         return found
 
     def _has_too_little(self, found: DecodingResult, mel: Tensor) -> bool:

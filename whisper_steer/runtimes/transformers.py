@@ -33,6 +33,7 @@ def wrap(
     mode: Mode | None = None,
     method: str | None = None,
     max_suppressed_speech: float | None = None,
+    repetition_guard: bool = True,
 ) -> SteeredPipeline: ...
 @overload
 def wrap(
@@ -42,6 +43,7 @@ def wrap(
     mode: Mode | None = None,
     method: str | None = None,
     max_suppressed_speech: float | None = None,
+    repetition_guard: bool = True,
 ) -> SteeredModel: ...
 def wrap(
     model_or_pipeline: Any,
@@ -50,12 +52,14 @@ def wrap(
     mode: Mode | None = None,
     method: str | None = None,
     max_suppressed_speech: float | None = None,
+    repetition_guard: bool = True,
 ) -> Any:
     """A steered `SteeredModel` or `SteeredPipeline` over a `WhisperForConditionalGeneration` or a pipeline with one.
 
     steering: "auto" finds the artifact by the encoder's fingerprint, else an artifact's folder or name, or a
     `Steering`; with None or mode "off" the object itself comes back. mode, method, max_suppressed_speech: as for
-    `Steering`. The model may be moved to another device or number format afterwards.
+    `Steering`. repetition_guard: loops are ended, see `whisper_steer.guard.hf`. The
+    model may be moved to another device or number format afterwards.
 
     Raises `ArtifactError` (none for this model), `FingerprintError`, `MissingPackageError`, `UsageError`.
     """
@@ -74,7 +78,7 @@ def wrap(
     chosen = steering_for(lambda: hf_fingerprint(encoder), steering, **options)
     if chosen is None:
         return model_or_pipeline
-    steered = SteeredModel(whole, chosen, prefix_of(encoder, chosen))
+    steered = SteeredModel(whole, chosen, prefix_of(encoder, chosen), repetition_guard)
     return SteeredPipeline(model_or_pipeline, steered) if _is_pipeline(model_or_pipeline) else steered
 
 

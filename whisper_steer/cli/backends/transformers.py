@@ -15,6 +15,7 @@ from whisper_steer.cli.backends.base import Runtime, language_code, refuse_missi
 from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import hf
 from whisper_steer.formats.tokenizer import is_multilingual, make_tokenizer
+from whisper_steer.guard.hf import with_guard
 from whisper_steer.models.load import load_model
 from whisper_steer.risk.probe import with_risk
 from whisper_steer.runtimes import results
@@ -50,12 +51,17 @@ class Transformers:
         self._tokenizer = make_tokenizer(loaded.config.vocab_size)
         self.is_multilingual = is_multilingual(loaded.config.vocab_size)
         encoder = self._model.model.encoder
-        self._steering = steering_for(lambda: hf_fingerprint(encoder), **{"steering": None, **steering})
+        named = {"steering": None, **steering}
+        guard: bool | None = named.pop("repetition_guard", None)
+        self._steering = steering_for(lambda: hf_fingerprint(encoder), **named)
+        self._guard = self._steering is not None if guard is None else guard
         self._prefix = None if self._steering is None else prefix_of(encoder, self._steering)
 
     def transcribe(self, audio: str, *, verbose: bool | None, **options: Any) -> dict[str, Any]:
         """Options and result of `whisper_steer.transcribe`; segments lack the decoder's probabilities."""
         translated = _translated(options, self._tokenizer)
+        if self._guard:
+            translated = with_guard(translated, self._model)
         samples = load_audio(audio)
         seconds = len(samples) / SAMPLE_RATE
         clips = results.clips_of(options.get("clip_timestamps", "0"), seconds)

@@ -1,0 +1,90 @@
+"""Tables on loops: what was found, and what each way mends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from whisper_steer.data.normalize import normalize
+from whisper_steer.eval.intervals import Estimate, bootstrap, group_sums, ratio
+from whisper_steer.eval.metrics import word_counts
+from whisper_steer.lab.findings import Findings
+
+from .collect import is_seen
+
+Rows = Sequence[dict[str, Any]]
+PAPER = {"one block": 76.0, "two blocks": 89.0, "one head": 78.0}
+"""% of loops mended, large-v3 (arXiv 2508.15882): block 23 of 32; with block 18; its head 13 alone"""
+KINDS = ["non-speech", "speech", "said again and again"]
+
+
+def found(model: str, split: str, rows: Rows) -> Findings:
+    """How many windows repeat, by which rule, and which of them the guard takes for loops."""
+    table, values = [], []
+    for kind in KINDS:
+        here = [row for row in rows if kind_of(row) == kind]
+        by_tokens = [row for row in here if row["seen"]]
+        by_ratio = [row for row in here if row["compression_ratio"] > 2.4]
+        seen = [row for row in here if is_seen(row)]
+        still = [row for row in here if not row["seen"] and is_seen(row)]
+        value = {
+            "kind": kind, "windows": len(here), "tokens repeat": len(by_tokens),
+            "compression ratio > 2.4": len(by_ratio),
+            "taken for a loop": len(seen), "touched without a repetition": len(still),
+        }  # fmt: skip
+        values.append(value)
+        table.append([str(each) for each in value.values()])
+    about = {"model": model, "split": split}
+    return Findings(f"loops-{model}-{split}", about, list(values[0]), table, values)
+
+
+def mended(model: str, split: str, rows: Rows) -> Findings:
+    """What share of the loops each way mends, and what it writes."""
+    names = list(dict.fromkeys(row["way"] for row in rows))
+    table, values = [], []
+    for name in names:
+        here = [row for row in rows if row["way"] == name]
+        share = percent(here, [not row["looping"] for row in here])
+        ratios = percent(here, [row["compression_ratio"] <= 2.4 for row in here])
+        words = float(np.mean([len(normalize(row["written"]).split()) for row in here]))
+        spoken = [row for row in here if row["text"]]
+        counts = [word_counts(row["text"], row["written"], row["normalizer"]) for row in spoken]
+        said = sum(each.words for each in counts if each)
+        wer = 100 * sum(each.errors for each in counts if each) / said if said else float("nan")
+        value = {
+            "way": name, "loops": len(here), "mended %": share.to_dict(),
+            "compression ratio <= 2.4 %": ratios.to_dict(), "words a window": words, "WER %": wer,
+            "decoder passes": float(np.mean([row["passes"] for row in here])),
+        }  # fmt: skip
+        values.append(value)
+        table.append(
+            [
+                name,
+                str(len(here)),
+                shown(share),
+                shown(ratios),
+                f"{words:.1f}",
+                f"{wer:.1f}" if said else "-",
+                f"{value['decoder passes']:.0f}",
+            ]
+        )
+    about = {"model": model, "split": split, "paper %": ", ".join(f"{k} {v:g}" for k, v in PAPER.items())}
+    return Findings(f"mended-{model}-{split}", about, list(values[0]), table, values)
+
+
+def kind_of(row: dict[str, Any]) -> str:
+    if row["condition"].startswith("again"):
+        return KINDS[2]
+    return KINDS[0] if row["kind"] == "nonspeech" else KINDS[1]
+
+
+def percent(rows: Rows, which: Sequence[bool]) -> Estimate:
+    """With its interval, over speakers and source recordings."""
+    sums = group_sums([row["group"] for row in rows], [[float(x) for x in which], [1.0] * len(rows)])
+    return bootstrap(sums, ratio(0, 1, 100.0))
+
+
+def shown(estimate: Estimate) -> str:
+    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"

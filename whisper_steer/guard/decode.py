@@ -1,0 +1,138 @@
+"""`whisper.decode` with a guard against loops: stock's result, to the bit, for every window that does not loop.
+
+Greedy decoding is watched token by token and ends where a loop is seen; of beam search and of sampling the result is
+looked at. A loop is one where tokens repeat and the attention does not go on with the repetitions. The first unit
+stays, what follows is decoded anew by a `Way`; where that loops again, again; and where nothing helps, the text ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from whisper.decoding import DecodingOptions, DecodingResult, DecodingTask, LogitFilter
+from whisper.model import Whisper
+from whisper.utils import compression_ratio
+
+from whisper_steer.guard.attention import goes_on, heard_at, places_of
+from whisper_steer.guard.loops import Loop, ending
+from whisper_steer.guard.mend import SIZE, Way, carry_on, ended
+
+DEFAULT = Way("ban", ban=SIZE)
+"""what works best on loops that nothing was chosen on"""
+AT_MOST = 3
+"""loops mended in a window before its text is ended"""
+
+
+def decode(
+    model: Whisper, features: Tensor, options: DecodingOptions, way: Way = DEFAULT
+) -> tuple[DecodingResult, bool]:
+    """Stock's result for one window's features (1500, n_state) at one temperature, and whether a loop was mended."""
+    task = Guarded(model, options)
+    (found,) = task.run(features[None])
+    if options.task == "lang_id":
+        return found, False
+    loop = task.first_loop(found.tokens)
+    return (found, False) if loop is None else (task.mended(found, loop, way), True)
+
+
+class Guarded(DecodingTask):
+    """Stock's decoding of one window; greedy decoding ends where a loop is seen."""
+
+    def __init__(self, model: Whisper, options: DecodingOptions) -> None:
+        super().__init__(model, options)
+        self.passes = 0
+        """of the decoder over all tokens so far, to look where its attention was"""
+        self._features: Tensor
+        if self.n_group == 1:
+            self.logit_filters.append(_Watch(self))
+
+    def run(self, mel: Tensor) -> list[DecodingResult]:
+        self._features = self._get_audio_features(mel)[0]
+        found: list[DecodingResult] = super().run(self._features[None])
+        return found
+
+    def first_loop(self, sampled: Sequence[int]) -> Loop | None:
+        """The first loop in the window's tokens."""
+        looking = _Looking(self)
+        for n in range(1, len(sampled) + 1):
+            if loop := looking.at(sampled[:n]):
+                return loop
+        return None
+
+    def is_loop(self, sampled: Sequence[int], loop: Loop) -> bool:
+        """Whether repeated tokens are a loop: the attention does not go on with the repetitions."""
+        return not goes_on(places_of(self.heard(sampled), loop, self.sample_begin), loop.period)
+
+    def heard(self, sampled: Sequence[int]) -> Tensor:
+        """Seconds at which the decoder listened when it wrote each token, prompt included: (n,)."""
+        self.passes += 1
+        tokens = torch.tensor([*self.initial_tokens, *sampled], device=self._features.device)
+        # Stock's hooks append to its cache whatever passes: hand them an empty one meanwhile.
+        cache = self.inference.kv_cache  # type: ignore[attr-defined]
+        kept = dict(cache)
+        cache.clear()
+        try:
+            heads = self.model.alignment_heads.indices().T
+            return heard_at(self.model.decoder, heads, self._features[None], tokens)
+        finally:
+            cache.clear()
+            cache.update(kept)
+
+    def mended(self, found: DecodingResult, loop: Loop, way: Way) -> DecodingResult:
+        """A result with the loop's first unit, and what follows decoded by ``way``."""
+        tokens, logprob = self._written(found.tokens, loop, way)
+        text = self.tokenizer.decode(tokens).strip()
+        return replace(
+            found,
+            tokens=tokens,
+            text=text,
+            avg_logprob=logprob / (len(tokens) + 1),
+            compression_ratio=compression_ratio(text),
+        )
+
+    def _written(self, tokens: list[int], loop: Loop | None, way: Way) -> tuple[list[int], float]:
+        stock = DecodingTask(self.model, self.options)
+        for _ in range(0 if way.cut else AT_MOST):
+            assert loop is not None
+            (done,) = carry_on(stock, self._features, tokens[: loop.kept], [way])
+            loop = self.first_loop(done.tokens)
+            if loop is None:
+                return done.tokens, done.sum_logprob
+            tokens = done.tokens
+        assert loop is not None
+        return ended(stock, self._features, tokens[: loop.kept], way.cut == "resume")
+
+
+class _Looking:
+    """Looks at one window's tokens as they grow. Where repetitions were heard, it looks again when there are half as
+    many more."""
+
+    def __init__(self, task: Guarded) -> None:
+        self._task, self._from = task, 0
+
+    def at(self, sampled: Sequence[int]) -> Loop | None:
+        if len(sampled) < self._from:
+            return None
+        loop = ending(sampled, self._task.tokenizer.timestamp_begin)
+        if loop is None or self._task.is_loop(sampled, loop):
+            return loop
+        self._from = len(sampled) + loop.wait
+        return None
+
+
+class _Watch(LogitFilter):
+    """Ends greedy decoding where a loop is seen."""
+
+    def __init__(self, task: Guarded) -> None:
+        self._task, self._looking = task, _Looking(task)
+
+    def apply(self, logits: Tensor, tokens: Tensor) -> None:
+        if self._looking.at(tokens[0, self._task.sample_begin :].tolist()):
+            logits[:] = -torch.inf
+            logits[:, self._task.tokenizer.eot] = 0.0
+
+
+__all__ = ["DEFAULT", "Guarded", "decode"]

@@ -1,0 +1,65 @@
+"""Loops in a decoder's tokens: the same unit, a word or a sentence, again and again up to the last token.
+
+Timestamps are passed over: a loop of sentences has others in every repetition. Somebody may really say a thing again
+and again, which the tokens alone do not tell; `whisper_steer.guard.attention` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LONGEST = 60
+"""tokens of a unit"""
+FEWEST_TOKENS = 12
+"""in all repetitions together"""
+FEWEST_TIMES = 3
+"""a unit stands there"""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Repetitions that the tokens end in."""
+
+    period: int
+    """text tokens of the unit"""
+    times: int
+    """whole units"""
+    places: tuple[int, ...]
+    """where the text tokens of all whole units stand among the tokens, timestamps counted"""
+
+    @property
+    def kept(self) -> int:
+        """How many of the tokens stand up to the end of the first unit."""
+        return self.places[self.period - 1] + 1
+
+    @property
+    def wait(self) -> int:
+        """After how many more tokens to look again, where this turned out to be said."""
+        return max(self.period, self.times * self.period // 2)
+
+
+def ending(tokens: Sequence[int], first_time: int) -> Loop | None:
+    """The loop that sampled tokens end in; tokens from ``first_time`` on are timestamps.
+
+    A unit of one token must stand there 12 times, of two 6, of three 4, a longer one 3 times. The shortest unit that
+    does is named, and as many repetitions as there are.
+    """
+    if not tokens or tokens[-1] >= first_time:
+        return None
+    places = [i for i, token in enumerate(tokens) if token < first_time]
+    text = [tokens[i] for i in places]
+    n = len(text)
+    for period in range(1, min(LONGEST, n // FEWEST_TIMES) + 1):
+        if text[-1] != text[-1 - period]:
+            continue
+        same = 1
+        while same + period < n and text[-1 - same] == text[-1 - same - period]:
+            same += 1
+        times = same // period + 1
+        if times >= FEWEST_TIMES and times * period >= FEWEST_TOKENS:
+            return Loop(period, times, tuple(places[n - times * period :]))
+    return None
+
+
+__all__ = ["FEWEST_TOKENS", "Loop", "ending"]
