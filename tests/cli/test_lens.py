@@ -71,11 +71,12 @@ def test_the_laboratorys_tables(tiny_path: Path, tmp_path: Path) -> None:
     data = f"manifest:{corpus(tmp_path)}"
     done = run("lab", "lens", tiny_path, "--data", data, "--clips", "2", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    logit, encoder = (
+    logit, encoder, first = (
         json.loads((tmp_path / "out" / f"{name}.json").read_text())["values"]
-        for name in ("logit-lens", "encoder-lens")
+        for name in ("logit-lens", "encoder-lens", "first-words")
     )
     assert len(encoder) == 2
+    assert sum(row["nonspeech"] for row in first) <= 2
     for kind in ("spoken", "hallucinated"):
         assert sum(row["first_from_here"][kind]["value"] for row in logit) == pytest.approx(1)
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".md", ".svg"}

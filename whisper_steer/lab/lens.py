@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ def lens(
     }  # fmt: skip
     _logit(about, speech, sounds, loaded.dims.n_text_layer).show(out)
     click.echo()
+    _first_words(about, speech, sounds).show(out)
+    click.echo()
     _encoder(about, speech, sounds, loaded.dims.n_audio_layer).show(out)
 
 
@@ -85,6 +88,21 @@ def _logit(about: dict[str, Any], speech: Sequence[Seen], sounds: Sequence[Seen]
         "entropy, nats": entropy,
     }
     return Findings("logit-lens", about, columns, rows, values, _plot("block of the decoder", n, panels))
+
+
+def _first_words(about: dict[str, Any], speech: Sequence[Seen], sounds: Sequence[Seen]) -> Findings:
+    """What the last block would have written first, where nothing is forbidden."""
+    from whisper_steer.lab.findings import Findings
+
+    wanted = [Counter(each.wanted for each in seen if each.wanted is not None) for seen in (speech, sounds)]
+    names = sorted(wanted[0] | wanted[1], key=lambda name: (name != "", -wanted[1][name], name))
+    rows = [
+        [f"`{name}`" if name else "what was written", *(str(count[name]) for count in wanted)]
+        for name in names
+    ]
+    values = [{"wanted": name, "speech": wanted[0][name], "nonspeech": wanted[1][name]} for name in names]
+    columns = ["first choice for the first word", "speech: clips", "non-speech: clips"]
+    return Findings("first-words", about, columns, rows, values)
 
 
 def _encoder(about: dict[str, Any], speech: Sequence[Seen], sounds: Sequence[Seen], n: int) -> Findings:

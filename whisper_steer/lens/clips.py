@@ -15,7 +15,7 @@ from whisper_steer.data.clips import Clip
 from whisper_steer.eval.curves.greedy import Greedy, Written
 from whisper_steer.eval.intervals import Estimate, bootstrap, group_sums, ratio
 from whisper_steer.eval.metrics import has_text, is_loop, word_counts
-from whisper_steer.lens.logit import logit_lens
+from whisper_steer.lens.logit import LogitLens, logit_lens
 from whisper_steer.lens.passes import encoder_states
 
 BATCH = 8
@@ -37,6 +37,9 @@ class Seen:
     """(T,) of its text tokens, as `LogitLens.first_block`"""
     entropy: np.ndarray
     """(blocks of the decoder, T), nats"""
+    wanted: str | None
+    """the last block's first choice in place of the first text token; None where there is no text, "" where it is that
+    token"""
 
 
 def look(model: Whisper, clips: Sequence[Clip]) -> list[Seen]:
@@ -55,10 +58,18 @@ def look(model: Whisper, clips: Sequence[Clip]) -> list[Seen]:
             is_text = np.array(tokens, int) < greedy.eot
             first = lens.first_block[is_text] if lens else np.zeros(0, int)
             entropy = lens.entropy[:, is_text] if lens else np.zeros((model.dims.n_text_layer, 0))
-            found.append(Seen(clip, [each[i] for each in texts], first, entropy))
+            wanted = _wanted(lens, is_text, greedy) if lens and is_text.any() else None
+            found.append(Seen(clip, [each[i] for each in texts], first, entropy, wanted))
         bar.update(len(part))
     bar.close()
     return found
+
+
+def _wanted(lens: LogitLens, is_text: np.ndarray, greedy: Greedy) -> str:
+    at = int(is_text.argmax())
+    if lens.rank[-1, at] == 0:
+        return ""
+    return str(greedy.task.tokenizer.decode_with_timestamps([int(lens.top[-1, at, 0])]))
 
 
 def settled_at(seen: Sequence[Seen], block: int) -> Estimate:
