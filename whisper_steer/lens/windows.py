@@ -1,7 +1,7 @@
 """The windows of a recording as `whisper_steer.transcribe` decodes them, kept for the lenses.
 
-Each is decoded without the text before it as a prompt, so that what a lens shows comes from its audio alone; the text
-is that of ``whisper-steer transcribe --condition_on_previous_text False`` with one beam.
+Each is decoded without the text before it as a prompt and without the repetition guard, so that what a lens shows comes
+from its audio alone, and a loop is seen as it is.
 """
 
 from __future__ import annotations
