@@ -115,7 +115,7 @@ class _Recorded(Guarded):
         )
 
 
-class _Record(LogitFilter):
+class _Record(LogitFilter):  # type: ignore[misc]
     def __init__(self, task: _Recorded) -> None:
         self._task, self._looked = task, 0
 

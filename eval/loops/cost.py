@@ -16,7 +16,7 @@ from whisper_steer.guard.decode import Guarded
 from .collect import OPTIONS, features_of
 
 
-class _Timed(LogitFilter):
+class _Timed(LogitFilter):  # type: ignore[misc]
     def __init__(self, inner: LogitFilter) -> None:
         self._inner, self.seconds = inner, 0.0
 

@@ -88,6 +88,7 @@ def transcribe(
             "max_suppressed_speech": max_suppressed_speech,
         }
     guard = None if repetition_guard is None else repetition_guard == "on"
+    run: Callable[..., Any]
     if backend == "openai":
         run = partial(_with_openai(options, steered, auto_fit), repetition_guard=guard)
     else:

@@ -37,7 +37,7 @@ def decode(
     return (found, False) if loop is None else (task.mended(found, loop, way), True)
 
 
-class Guarded(DecodingTask):
+class Guarded(DecodingTask):  # type: ignore[misc]
     """Stock's decoding of one window; greedy decoding ends where a loop is seen."""
 
     def __init__(self, model: Whisper, options: DecodingOptions) -> None:
@@ -70,7 +70,7 @@ class Guarded(DecodingTask):
         self.passes += 1
         tokens = torch.tensor([*self.initial_tokens, *sampled], device=self._features.device)
         # Stock's hooks append to its cache whatever passes: hand them an empty one meanwhile.
-        cache = self.inference.kv_cache  # type: ignore[attr-defined]
+        cache = self.inference.kv_cache
         kept = dict(cache)
         cache.clear()
         try:
@@ -120,7 +120,7 @@ class _Looking:
         return None
 
 
-class _Watch(LogitFilter):
+class _Watch(LogitFilter):  # type: ignore[misc]
     """Ends greedy decoding where a loop is seen."""
 
     def __init__(self, task: Guarded) -> None:

@@ -55,6 +55,8 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
     Raises `ArtifactError` (none for this model), `AudioError` (arrays), `FingerprintError`, `ModelError`, `UsageError`.
     """
 
+    model: Any
+
     def __init__(
         self,
         model_size_or_path: str | Path,
@@ -115,8 +117,8 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
 
         if self.steering is None:
             filtering = {"vad_filter": vad_filter, "vad_parameters": vad_parameters}
-            found = stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering)
-            return described(*found, guard=self.guard)
+            segments, info = stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering)
+            return described(segments, info, guard=self.guard)
         samples = _read(audio)
         hearing = self.steering.listen(self.prefix, samples)
         given = results.clips_of(clip_timestamps, hearing.seconds)
@@ -160,8 +162,8 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         steering: Steering | None = self.model.steering
         if steering is None:
             filtering = {"vad_filter": vad_filter is not False, "vad_parameters": vad_parameters}
-            found = stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering)
-            return described(*found, guard=self.model.guard)
+            segments, info = stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering)
+            return described(segments, info, guard=self.model.guard)
         samples = _read(audio)
         hearing = steering.listen(self.model.prefix, samples)
         given = [(clip["start"], clip["end"]) for clip in clip_timestamps or []] or [(0.0, hearing.seconds)]
