@@ -25,16 +25,30 @@ DEFAULT = Way("read on", cut="resume")
 """what works best on the loops it was chosen on"""
 
 
+Unit = tuple[int, ...]
+"""the tokens of a loop's unit, sorted: the same wherever in it a loop begins"""
+
+
 def decode(
-    model: Whisper, features: Tensor, options: DecodingOptions, way: Way = DEFAULT
-) -> tuple[DecodingResult, bool]:
-    """Stock's result for one window's features (1500, n_state) at one temperature, and whether a loop was mended."""
+    model: Whisper,
+    features: Tensor,
+    options: DecodingOptions,
+    way: Way = DEFAULT,
+    before: Unit | None = None,
+) -> tuple[DecodingResult, Unit | None]:
+    """Stock's result for one window's features (1500, n_state) at one temperature, and the unit of the loop mended.
+
+    ``before``: the unit of the loop mended last. Where it loops again, its window is not read on.
+    """
     task = Guarded(model, options)
     (found,) = task.run(features[None])
     if options.task == "lang_id":
-        return found, False
+        return found, None
     loop = task.first_loop(found.tokens)
-    return (found, False) if loop is None else (task.mended(found, loop, way), True)
+    if loop is None:
+        return found, None
+    unit = tuple(sorted(found.tokens[place] for place in loop.places[: loop.period]))
+    return task.mended(found, loop, replace(way, cut="end") if unit == before else way), unit
 
 
 class Guarded(DecodingTask):  # type: ignore[misc]
