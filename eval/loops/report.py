@@ -41,21 +41,21 @@ def found(model: str, split: str, rows: Rows) -> Findings:
 
 
 def mended(model: str, split: str, rows: Rows) -> Findings:
-    """What share of the loops each way mends, and what it writes."""
+    """What share of the loops each way mends: no loop is left, and stock's compression ratio is kept."""
     names = list(dict.fromkeys(row["way"] for row in rows))
     table, values = [], []
     for name in names:
         here = [row for row in rows if row["way"] == name]
-        share = percent(here, [not row["looping"] for row in here])
-        ratios = percent(here, [row["compression_ratio"] <= 2.4 for row in here])
-        words = float(np.mean([len(normalize(row["written"]).split()) for row in here]))
+        good = [row for row in here if not row["looping"] and row["compression_ratio"] <= 2.4]
+        share = percent(here, [row in good for row in here])
+        words = float(np.mean([len(normalize(row["written"]).split()) for row in good])) if good else np.nan
         spoken = [row for row in here if row["text"]]
         counts = [word_counts(row["text"], row["written"], row["normalizer"]) for row in spoken]
         said = sum(each.words for each in counts if each)
         wer = 100 * sum(each.errors for each in counts if each) / said if said else float("nan")
         value = {
             "way": name, "loops": len(here), "mended %": share.to_dict(),
-            "compression ratio <= 2.4 %": ratios.to_dict(), "words a window": words, "WER %": wer,
+            "words where mended": words, "WER %": wer,
             "decoder passes": float(np.mean([row["passes"] for row in here])),
         }  # fmt: skip
         values.append(value)
@@ -64,8 +64,7 @@ def mended(model: str, split: str, rows: Rows) -> Findings:
                 name,
                 str(len(here)),
                 shown(share),
-                shown(ratios),
-                f"{words:.1f}",
+                f"{words:.1f}" if good else "-",
                 f"{wer:.1f}" if said else "-",
                 f"{value['decoder passes']:.0f}",
             ]

@@ -26,8 +26,12 @@ def alarm() -> np.ndarray:
 
 
 def loops(segments: list[Any]) -> bool:
-    tokens = [token for segment in segments for token in segment.tokens]
-    return any(ending(tokens[:n], 50363) for n in range(len(tokens) + 1))
+    """Whether a window loops."""
+    for seek in {segment.seek for segment in segments}:
+        tokens = [token for segment in segments if segment.seek == seek for token in segment.tokens]
+        if any(ending(tokens[:n], 50363) for n in range(len(tokens) + 1)):
+            return True
+    return False
 
 
 def test_a_window_that_loops_is_decoded_again(
@@ -42,7 +46,7 @@ def test_a_window_that_loops_is_decoded_again(
     mended = list(guarded.transcribe(alarm, **OPTIONS)[0])
     assert loops(looped)
     assert not loops(mended)
-    assert [segment.steering for segment in mended] == [{"loop_mended": True}] * len(mended)
+    assert mended[0].steering == {"loop_mended": True}
     said = [list(model.transcribe(spoken, **OPTIONS)[0]) for model in (stock, guarded)]
     assert said[0] == said[1]
     assert all(segment.steering is None for segment in said[1])

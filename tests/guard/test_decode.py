@@ -42,11 +42,11 @@ def test_a_loop_is_mended(tiny_en: Whisper, looping: torch.Tensor) -> None:
     """Greedy decoding and beam search; the first unit stays."""
     for options in (OPTIONS, replace(OPTIONS, beam_size=2, sample_len=60)):
         stock = whisper.decode(tiny_en, looping, replace(options, sample_len=60))
-        found, mended = decode(tiny_en, looping, options)
-        assert mended == has_loop(stock.tokens)
+        found, unit = decode(tiny_en, looping, options)
+        assert (unit is not None) == has_loop(stock.tokens)
         assert not has_loop(found.tokens)
         assert found.compression_ratio < 2.4
-        if mended:
+        if unit:
             assert found.tokens[:4] == stock.tokens[:4]
             assert found.no_speech_prob == stock.no_speech_prob
     assert has_loop(whisper.decode(tiny_en, looping, replace(OPTIONS, sample_len=60)).tokens)
@@ -55,9 +55,9 @@ def test_a_loop_is_mended(tiny_en: Whisper, looping: torch.Tensor) -> None:
 def test_speech_is_stocks_to_the_bit(tiny_en: Whisper, spoken: np.ndarray) -> None:
     with torch.no_grad():
         features = tiny_en.encoder(window_mel(spoken)[None])[0]
-    found, mended = decode(tiny_en, features, OPTIONS)
+    found, unit = decode(tiny_en, features, OPTIONS)
     stock = whisper.decode(tiny_en, features, OPTIONS)
-    assert not mended
+    assert unit is None
     for name in ("tokens", "text", "avg_logprob", "no_speech_prob", "compression_ratio", "temperature"):
         assert getattr(found, name) == getattr(stock, name)
 
@@ -67,7 +67,9 @@ def test_a_segment_says_that_a_loop_was_mended(tiny_en: Whisper, alarm: np.ndarr
     options: dict[str, Any] = {"fp16": False, "temperature": 0.0, "no_speech_threshold": None}
     found = whisper_steer.transcribe(tiny_en, alarm, steering=None, repetition_guard=True, **options)
     assert found["segments"]
-    assert all(segment["steering"] == {"loop_mended": True} for segment in found["segments"][:1])
+    assert found["segments"][0]["steering"] == {"loop_mended": True}
+    texts = [segment["text"] for segment in found["segments"]]
+    assert max(map(texts.count, texts)) <= 2  # nor does it go on from window to window
     stock = whisper_steer.transcribe(tiny_en, alarm, steering=None, **{**options, "sample_len": 60})
     assert has_loop([token for segment in stock["segments"] for token in segment["tokens"]])
     assert all("steering" not in segment for segment in stock["segments"])

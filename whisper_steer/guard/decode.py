@@ -2,7 +2,8 @@
 
 Greedy decoding is watched token by token and ends where a loop is seen; of beam search and of sampling the result is
 looked at. A loop is one where tokens repeat and the attention does not go on with the repetitions. The first unit
-stays, what follows is decoded anew by a `Way`; where that loops again, again; and where nothing helps, the text ends.
+stays, and what follows is decoded anew by a `Way`. By default the text ends there with a timestamp, from which stock's
+loop reads on in a window of its own; so it does where another way loops again.
 """
 
 from __future__ import annotations
@@ -18,24 +19,36 @@ from whisper.utils import compression_ratio
 
 from whisper_steer.guard.attention import goes_on, heard_at, places_of
 from whisper_steer.guard.loops import Loop, ending
-from whisper_steer.guard.mend import SIZE, Way, carry_on, ended
+from whisper_steer.guard.mend import Way, carry_on, ended
 
-DEFAULT = Way("ban", ban=SIZE)
-"""what works best on loops that nothing was chosen on"""
-AT_MOST = 3
-"""loops mended in a window before its text is ended"""
+DEFAULT = Way("read on", cut="resume")
+"""what works best on the loops it was chosen on"""
+
+
+Unit = tuple[int, ...]
+"""the tokens of a loop's unit, sorted: the same wherever in it a loop begins"""
 
 
 def decode(
-    model: Whisper, features: Tensor, options: DecodingOptions, way: Way = DEFAULT
-) -> tuple[DecodingResult, bool]:
-    """Stock's result for one window's features (1500, n_state) at one temperature, and whether a loop was mended."""
+    model: Whisper,
+    features: Tensor,
+    options: DecodingOptions,
+    way: Way = DEFAULT,
+    before: Unit | None = None,
+) -> tuple[DecodingResult, Unit | None]:
+    """Stock's result for one window's features (1500, n_state) at one temperature, and the unit of the loop mended.
+
+    ``before``: the unit of the loop mended last. Where it loops again, its window is not read on.
+    """
     task = Guarded(model, options)
     (found,) = task.run(features[None])
     if options.task == "lang_id":
-        return found, False
+        return found, None
     loop = task.first_loop(found.tokens)
-    return (found, False) if loop is None else (task.mended(found, loop, way), True)
+    if loop is None:
+        return found, None
+    unit = tuple(sorted(found.tokens[place] for place in loop.places[: loop.period]))
+    return task.mended(found, loop, replace(way, cut="end") if unit == before else way), unit
 
 
 class Guarded(DecodingTask):  # type: ignore[misc]
@@ -93,17 +106,15 @@ class Guarded(DecodingTask):  # type: ignore[misc]
             compression_ratio=compression_ratio(text),
         )
 
-    def _written(self, tokens: list[int], loop: Loop | None, way: Way) -> tuple[list[int], float]:
+    def _written(self, tokens: list[int], loop: Loop, way: Way) -> tuple[list[int], float]:
         stock = DecodingTask(self.model, self.options)
-        for _ in range(0 if way.cut else AT_MOST):
-            assert loop is not None
+        if way.cut is None:
             (done,) = carry_on(stock, self._features, tokens[: loop.kept], [way])
-            loop = self.first_loop(done.tokens)
-            if loop is None:
+            again = self.first_loop(done.tokens)
+            if again is None:
                 return done.tokens, done.sum_logprob
-            tokens = done.tokens
-        assert loop is not None
-        return ended(stock, self._features, tokens[: loop.kept], way.cut == "resume")
+            tokens, loop = done.tokens, again
+        return ended(stock, self._features, tokens[: loop.kept], way.cut != "end")
 
 
 class _Looking:

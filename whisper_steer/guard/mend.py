@@ -22,12 +22,15 @@ from whisper.decoding import DecodingTask
 from whisper.model import Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
+from whisper_steer.guard.attention import SECONDS_PER_FRAME
 from whisper_steer.guard.loops import ending
 from whisper_steer.models.hooks import Edit, hooked, run
 
 Heads = tuple[tuple[int, int], ...]
 """(block, head), counted from 0"""
 
+STEP = 2.0
+"""seconds that a window goes on at least where it is read on"""
 SIZE = 3
 """of the sequences that are not written twice, by default"""
 
@@ -146,7 +149,8 @@ def carry_on(
 def ended(task: DecodingTask, features: Tensor, kept: Sequence[int], resume: bool) -> tuple[list[int], float]:
     """The kept tokens, the likeliest timestamp behind them, and the sum of their log probabilities.
 
-    With ``resume`` the timestamp stands there twice: openai-whisper's loop reads on from there.
+    With ``resume`` the timestamp stands there twice: openai-whisper's loop reads on from there. It lies `STEP` seconds
+    behind the window's start or more, so that a recording that loops throughout comes to an end.
     """
     begin = task.tokenizer.timestamp_begin
     tokens = torch.tensor([[*task.initial_tokens, *kept]], device=features.device)
@@ -155,9 +159,11 @@ def ended(task: DecodingTask, features: Tensor, kept: Sequence[int], resume: boo
     if task.options.without_timestamps or not kept or kept[-1] >= begin:
         return list(kept), total
     here = logits[:, -1].clone()
-    here[:, :begin] = -torch.inf
+    here[:, : begin + (round(STEP / SECONDS_PER_FRAME) if resume else 0)] = -torch.inf
     for each in task.logit_filters:
         each.apply(here, tokens)
+    if not bool(here.isfinite().any()):  # the window is full
+        return list(kept), total
     time = int(here[0].argmax())
     total += float(logits[0, -1].log_softmax(dim=-1)[time])
     return [*kept, time, *([time] if resume else [])], total

@@ -67,6 +67,7 @@ class Remembering:
         self._mended: set[tuple[float, ...]] = set()
         self._watch = watch
         self._found: tuple[DecodingResult, DecodingOptions] | None = None
+        self._unit: guard.Unit | None = None
         self._mel: Tensor | None = None
         self._features: Tensor
 
@@ -106,8 +107,9 @@ class Remembering:
     def _guarded(self, options: DecodingOptions) -> DecodingResult:
         if not self._mend_loops:
             return whisper.decode(self._model, self._features, options)
-        found, mended = guard.decode(self._model, self._features, options)
-        if mended:
+        found, unit = guard.decode(self._model, self._features, options, before=self._unit)
+        if unit is not None:
+            self._unit = unit
             self._mended.add(tuple(getattr(found, name) for name in SCORES))
         return found
 
