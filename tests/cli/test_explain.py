@@ -105,6 +105,7 @@ def test_nothing_is_computed_when_nobody_asks(
         (bare / name).unlink()
     samples = np.sin(np.arange(32000) / 5).astype(np.float32)
     options = {"temperature": 0.0, "fp16": False, "no_speech_threshold": None, "logprob_threshold": None}
+    options |= {"repetition_guard": False}
     monkeypatch.setattr(Names, "load", pytest.fail)
     plain = whisper_steer.transcribe(tiny_model, samples, steering=bare, **options)
     assert all({*segment["steering"]} == {"evidence"} for segment in plain["segments"])

@@ -46,7 +46,7 @@ def test_a_window_that_loops_is_decoded_again(
     mended = list(guarded.transcribe(alarm, **OPTIONS)[0])
     assert loops(looped)
     assert not loops(mended)
-    assert mended[0].steering == {"loop_mended": True}
+    assert {"loop_mended": True} in [segment.steering for segment in mended]
     said = [list(model.transcribe(spoken, **OPTIONS)[0]) for model in (stock, guarded)]
     assert said[0] == said[1]
     assert all(segment.steering is None for segment in said[1])

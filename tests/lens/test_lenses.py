@@ -92,7 +92,7 @@ def test_tokens_are_where_openai_whisper_times_them(tiny_en: Whisper, spoken: np
     frames = token_frames(tiny_en, weights, window.seconds)
     assert (np.diff(frames) >= 0).all()
     stock = whisper.transcribe(tiny_en, audio, fp16=False, word_timestamps=True)
-    words = [word for s in stock["segments"] if s["seek"] == 0 for word in s["words"]]
+    words = [w for s in stock["segments"] if s["seek"] == 0 for w in s["words"] if w["word"].startswith(" ")]
     text = [i for i, token in enumerate(window.result.tokens) if token < 50256]
     tokenizer = whisper.tokenizer.get_tokenizer(False)
     starts = [frames[i] * 0.02 for i in text if tokenizer.decode([window.result.tokens[i]]).startswith(" ")]
