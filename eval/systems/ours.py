@@ -1,4 +1,5 @@
-"""whisper-steer itself, in each mode; and together with a VAD."""
+"""whisper-steer itself, in each mode, without the repetition guard, which is measured by itself (`eval/loops`); and
+with a VAD."""
 
 from __future__ import annotations
 
@@ -63,7 +64,9 @@ class OursSteer(Ours):
     def transcribe(self, session: Session, audio: Audio) -> Output:
         session.start()
         model = cast(Whisper, StandIn(session, self))
-        result = whisper_steer.transcribe(model, audio, steering=self.steering, **session.options)
+        result = whisper_steer.transcribe(
+            model, audio, steering=self.steering, repetition_guard=False, **session.options
+        )
         with session.uncounted():
             self.listen(session, audio)
         return session.output(result)

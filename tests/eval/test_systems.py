@@ -256,6 +256,7 @@ def test_ours_is_the_public_transcribe(session: Session, name: str, quantile: fl
         audio,
         steering=session.artifact.save(tmp_path / "artifact"),
         mode=system.mode,  # type: ignore[attr-defined]
+        repetition_guard=False,
         temperature=(0.0,),
         fp16=False,
         language="en",
