@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,41 +49,25 @@ def collect(model: Whisper, clips: Sequence[Clip], out: Path, seconds: float | N
                 continue
             if seconds is not None and time.monotonic() - begun > seconds:
                 break
-            file.writelines(json.dumps(row) + "\n" for row in list(rows(model, clip)))
+            file.write(json.dumps(row(model, clip)) + "\n")
             file.flush()
 
 
-ROUNDS = 1
-"""windows of one sound, each with the text of those before as its prompt, as in a long recording of it"""
-
-
-def rows(model: Whisper, clip: Clip) -> Iterator[dict[str, Any]]:
-    """What one window gives; of non-speech also the windows that would follow, as long as none loops."""
+def row(model: Whisper, clip: Clip) -> dict[str, Any]:
+    """What a window gives."""
     features = features_of(model, clip)
-    prompt: list[int] = []
-    for i in range(ROUNDS if clip.condition == "full" else 1):
-        task = _Recorded(model, features, prompt)
-        (found,) = task.run(features[None])
-        yield {
-            **clip.describe(),
-            "round": i,
-            "prompt": prompt,
-            "tokens": found.tokens,
-            "written": found.text,
-            "ended": not task.stopped,
-            "compression_ratio": compression_ratio(found.text) if found.text else 0.0,
-            "no_speech_prob": found.no_speech_prob,
-            "avg_logprob": found.avg_logprob,
-            "seen": task.seen,
-        }
-        if task.stopped or not found.text:
-            return
-        prompt = prompt + found.tokens
-
-
-def repeats(row: dict[str, Any]) -> bool:
-    """Whether tokens repeat to no end: a loop by the rule of n-grams, or by stock's compression ratio."""
-    return bool(row["seen"]) or row["compression_ratio"] > 2.4
+    task = _Recorded(model, features)
+    (found,) = task.run(features[None])
+    return {
+        **clip.describe(),
+        "tokens": found.tokens,
+        "written": found.text,
+        "ended": not task.stopped,
+        "compression_ratio": compression_ratio(found.text) if found.text else 0.0,
+        "no_speech_prob": found.no_speech_prob,
+        "avg_logprob": found.avg_logprob,
+        "seen": task.seen,
+    }
 
 
 def is_seen(row: dict[str, Any]) -> bool:
@@ -95,15 +78,16 @@ def is_seen(row: dict[str, Any]) -> bool:
 class _Recorded(Guarded):
     """A window with its repetitions written down; none of them ends it before `ENOUGH`."""
 
-    def __init__(self, model: Whisper, features: Tensor, prompt: list[int]) -> None:
-        DecodingTask.__init__(self, model, replace(OPTIONS, prompt=prompt or None))
+    def __init__(self, model: Whisper, features: Tensor) -> None:
+        DecodingTask.__init__(self, model, OPTIONS)
         self._features = features
         self.passes = 0
         self.seen: list[dict[str, Any]] = []
         self.stopped = False
         self.logit_filters.append(_Record(self))
 
-    def note(self, sampled: list[int], loop: Loop) -> None:
+    def is_loop(self, sampled: Sequence[int], loop: Loop) -> bool:
+        """Never; but it is noted."""
         places = places_of(self.heard(sampled), loop, self.sample_begin)
         self.seen.append(
             {
@@ -113,26 +97,22 @@ class _Recorded(Guarded):
                 "places": [round(float(x), 3) for x in places],
             }
         )
+        return False
 
 
 class _Record(LogitFilter):  # type: ignore[misc]
     def __init__(self, task: _Recorded) -> None:
-        self._task, self._looked = task, 0
+        self._task, self._looking = task, task.looking()
 
     def apply(self, logits: Tensor, tokens: Tensor) -> None:
         task = self._task
         sampled: list[int] = tokens[0, task.sample_begin :].tolist()
+        self._looking.at(sampled)
         loop = ending(sampled, task.tokenizer.timestamp_begin)
-        if loop is None:
-            return
-        repeated = loop.period * loop.times
-        if len(sampled) >= self._looked:
-            task.note(sampled, loop)
-            self._looked = len(sampled) + loop.wait  # as the guard does
-        if repeated >= ENOUGH and loop.times >= 4:
+        if loop is not None and loop.period * loop.times >= ENOUGH and loop.times >= 4:
             task.stopped = True
             logits[:] = -torch.inf
             logits[:, task.tokenizer.eot] = 0.0
 
 
-__all__ = ["OPTIONS", "collect", "features_of", "is_seen", "repeats", "rows"]
+__all__ = ["OPTIONS", "collect", "features_of", "is_seen", "row"]

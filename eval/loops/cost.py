@@ -39,7 +39,7 @@ def watched(model: Whisper, clips: Sequence[Clip]) -> str:
         (found,) = task.run(features[None])
         seconds = time.process_time() - begun
         begun = time.process_time()
-        loop = task.first_loop(found.tokens)
+        loop = task.loop_in(found.tokens)
         spent += timer.seconds + time.process_time() - begun
         whole += seconds
         passes += task.passes

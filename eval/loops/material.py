@@ -1,9 +1,8 @@
 """Windows on which a Whisper may loop, and windows on which it should not: 30 s each, from the clips of a split.
 
 Non-speech as it is, and repeated until it fills the window; speech in noise and music as loud or louder, very quiet,
-joined until the window is full; clean
-speech. And speech that is really said again and again: a short clip repeated with short pauses, of which
-nothing may be taken for a loop that is no longer than what was said.
+joined until the window is full; clean speech. And speech that is really said again and again: a short clip repeated
+with short pauses, of which nothing may be taken for a loop that is no longer than what was said.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from whisper.model import Whisper
 from whisper.utils import compression_ratio
 
 from whisper_steer.data.clips import Clip
-from whisper_steer.guard.loops import FEWEST_TOKENS, ending
+from whisper_steer.errors import DataError
+from whisper_steer.guard.loops import first
 from whisper_steer.guard.mend import Way, carry_on, ended
 
 from .collect import OPTIONS, features_of
@@ -78,8 +79,12 @@ def mended(
 ) -> Iterator[dict[str, Any]]:
     """What each way makes of a loop."""
     features = features_of(model, clip)
-    task = DecodingTask(model, replace(OPTIONS, prompt=row["prompt"] or None))
-    kept = first_unit(row["tokens"], task.tokenizer.timestamp_begin)
+    task = DecodingTask(model, OPTIONS)
+    first_time = task.tokenizer.timestamp_begin
+    loop = first(row["tokens"], first_time)
+    if loop is None:
+        raise DataError(f"{clip.id} stands among the loops and has none: make them again")
+    kept = row["tokens"][: loop.kept]
 
     def result(
         name: str, tokens: list[int], passes: int, cpu: float, looping: bool = False
@@ -89,7 +94,7 @@ def mended(
         return {
             "id": clip.id, "kind": clip.kind, "group": clip.group,
             "condition": clip.condition, "way": name,
-            "looping": looping or loops(tokens, task.tokenizer.timestamp_begin), "compression_ratio": ratio,
+            "looping": looping or first(tokens, first_time) is not None, "compression_ratio": ratio,
             "written": text, "text": clip.text, "normalizer": clip.normalizer,
             "tokens": len(tokens), "passes": passes, "cpu": round(cpu, 3),
         }  # fmt: skip
@@ -108,35 +113,22 @@ def mended(
     if not with_fallback:
         return
     torch.manual_seed(0)
-    (tokens, passes), cpu = timed(lambda: fallback(model, features, row))
+    (tokens, passes), cpu = timed(lambda: fallback(model, features))
     yield result("temperature fallback", tokens, passes, cpu)
 
 
-def fallback(model: Whisper, features: Tensor, row: dict[str, Any]) -> tuple[list[int], int]:
+def fallback(model: Whisper, features: Tensor) -> tuple[list[int], int]:
     """Stock's fallback after a loop at temperature 0: the first decoding that its thresholds let pass, or the last."""
     passes = 0
     tokens: list[int] = []
     for temperature in TEMPERATURES:
-        options = replace(OPTIONS, prompt=row["prompt"] or None, temperature=temperature, sample_len=100)
+        options = replace(OPTIONS, temperature=temperature, sample_len=100)
         (found,) = DecodingTask(model, options).run(features[None])
         tokens = found.tokens
         passes += len(tokens) + 1
         if found.compression_ratio <= 2.4 and found.avg_logprob >= -1.0:
             break
     return tokens, passes
-
-
-def first_unit(tokens: list[int], first_time: int) -> list[int]:
-    """The tokens up to the end of the first unit of the first loop in them."""
-    for n in range(FEWEST_TOKENS, len(tokens) + 1):
-        if loop := ending(tokens[:n], first_time):
-            return tokens[: loop.kept]
-    raise ValueError("there is no loop in these tokens")
-
-
-def loops(tokens: list[int], first_time: int) -> bool:
-    """Whether a loop stands anywhere in finished tokens."""
-    return any(ending(tokens[:n], first_time) for n in range(FEWEST_TOKENS, len(tokens) + 1))
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -146,4 +138,4 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return found, time.process_time() - begun
 
 
-__all__ = ["BEFORE", "first_unit", "loops", "measure", "mended", "ways"]
+__all__ = ["BEFORE", "measure", "mended", "ways"]

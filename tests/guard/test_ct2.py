@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whisper_steer.guard.loops import ending
+from whisper_steer.guard.loops import first
 from whisper_steer.sounds import generate
 
 OPTIONS: dict[str, Any] = {
@@ -29,7 +29,7 @@ def loops(segments: list[Any]) -> bool:
     """Whether a window loops."""
     for seek in {segment.seek for segment in segments}:
         tokens = [token for segment in segments if segment.seek == seek for token in segment.tokens]
-        if any(ending(tokens[:n], 50363) for n in range(len(tokens) + 1)):
+        if first(tokens, 50363):
             return True
     return False
 

@@ -17,9 +17,9 @@ from whisper_steer.lens.attention import (
     COLUMNS,
     alignment_heads,
     best_path,
-    cross_attention,
     pooled,
     token_frames,
+    writing,
 )
 from whisper_steer.lens.encoder import encoder_lens
 from whisper_steer.lens.logit import TOP, LogitLens, logit_lens
@@ -71,7 +71,7 @@ def test_the_last_block_of_the_encoder_lens_is_plain_decoding(
 
 @torch.no_grad()
 def test_attention_is_whispers(tiny_model: Whisper, states: torch.Tensor) -> None:
-    found = cross_attention(tiny_model, states[-1], INITIAL, WRITTEN)
+    found = writing(tiny_model, states[-1], INITIAL, WRITTEN)
     seen: list[torch.Tensor] = []
     block = tiny_model.decoder.blocks[0]
     with disable_sdpa(), block.cross_attn.register_forward_hook(lambda _, __, out: seen.append(out[1])):
@@ -86,9 +86,7 @@ def test_tokens_are_where_openai_whisper_times_them(tiny_en: Whisper, spoken: np
     """Word by word within a third of a second, most of them."""
     audio = spoken[: 10 * 16000]
     window = decode_windows(tiny_en, audio, None).windows[0]
-    weights = cross_attention(
-        tiny_en, window.states(tiny_en)[-1], window.initial(tiny_en), window.result.tokens
-    )
+    weights = writing(tiny_en, window.states(tiny_en)[-1], window.initial(tiny_en), window.result.tokens)
     frames = token_frames(tiny_en, weights, window.seconds)
     assert (np.diff(frames) >= 0).all()
     stock = whisper.transcribe(tiny_en, audio, fp16=False, word_timestamps=True)
@@ -134,7 +132,7 @@ def test_the_report_is_json_and_holds_all(tiny_model: Whisper, babble: np.ndarra
     assert [token["id"] for token in shown["tokens"]] == tokens
     assert len(shown["encoder"]) == 2
     features = window.states(tiny_model)[-1]
-    weights = pooled(cross_attention(tiny_model, features, window.initial(tiny_model), tokens))
+    weights = pooled(writing(tiny_model, features, window.initial(tiny_model), tokens))
     np.testing.assert_allclose(unpacked(shown["attention"], weights.shape), weights, atol=0.004)
     assert [tuple(pair) for pair in found["alignment_heads"]] == alignment_heads(tiny_model)
     assert shown["text"] == window.result.text

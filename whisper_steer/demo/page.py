@@ -15,6 +15,7 @@ import numpy as np
 from whisper_steer.demo import text
 from whisper_steer.demo.run import RECORDING, STEERED, STOCK, Demonstration
 from whisper_steer.demo.words import Column, Written
+from whisper_steer.files.template import filled
 from whisper_steer.gate.spans import STEP_SECONDS
 
 FOLDER = Path(__file__).parent
@@ -72,10 +73,7 @@ def page(shown: Demonstration) -> str:
         "css": (FOLDER / "page.css").read_text(encoding="utf-8"),
         "js": (FOLDER / "page.js").read_text(encoding="utf-8").replace("{{per_second}}", str(PER_SECOND)),
     }
-    filled = (FOLDER / "page.html").read_text(encoding="utf-8")
-    for name, value in values.items():
-        filled = filled.replace(f"{{{{{name}}}}}", value)
-    return filled
+    return filled(FOLDER / "page.html", values)
 
 
 def notes(shown: Demonstration) -> str:

@@ -14,6 +14,7 @@ from whisper.audio import SAMPLE_RATE
 from whisper_steer.explain.picture import picture
 from whisper_steer.explain.report import Explained, against, notes, supporting, told
 from whisper_steer.explain.stretches import Stretch
+from whisper_steer.files.template import filled
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -31,10 +32,7 @@ def page(shown: Explained, samples: np.ndarray) -> str:
         ),
         "audio": base64.b64encode(ogg(samples)).decode(),
     }
-    filled = TEMPLATE.read_text(encoding="utf-8")
-    for name, value in values.items():
-        filled = filled.replace(f"{{{{{name}}}}}", value)
-    return filled
+    return filled(TEMPLATE, values)
 
 
 def _row(stretch: Stretch, stock: str, steered: str) -> str:

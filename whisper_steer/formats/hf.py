@@ -13,6 +13,7 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 from whisper_steer.errors import MissingPackageError
 from whisper_steer.formats.names import to_hf
 from whisper_steer.formats.tokenizer import language_tokens, make_tokenizer, number_of_languages
+from whisper_steer.models.attention import alignment_heads
 
 if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration
@@ -119,11 +120,6 @@ def save_tokenizer(model: Whisper, folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def alignment_heads(model: Whisper) -> list[list[int]]:
-    """(layer, head) pairs whose cross-attention times words."""
-    return model.alignment_heads.coalesce().indices().T.tolist()
-
-
 def suppressed_tokens(tokenizer: Tokenizer) -> list[int]:
     """What openai-whisper never samples by default (``suppress_tokens="-1"``)."""
     special = (tokenizer.transcribe, tokenizer.translate, tokenizer.sot, tokenizer.sot_prev, tokenizer.sot_lm)
@@ -153,7 +149,7 @@ def _generation_config(model: Whisper, tokenizer: Tokenizer) -> Any:
         prev_sot_token_id=tokenizer.sot_prev,
         suppress_tokens=suppressed_tokens(tokenizer),
         begin_suppress_tokens=[*tokenizer.encode(" "), tokenizer.eot],
-        alignment_heads=alignment_heads(model),
+        alignment_heads=[list(pair) for pair in alignment_heads(model)],
         max_initial_timestamp_index=50,
         max_length=model.dims.n_text_ctx,
         **multilingual,

@@ -7,43 +7,26 @@ One pass over the tokens so far, made only where tokens repeat.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from whisper.model import disable_sdpa
+from whisper.model import Whisper
 
 from whisper_steer.guard.loops import Loop
-
-SECONDS_PER_FRAME = 0.02
+from whisper_steer.models.attention import FRAME_SECONDS, alignment_heads, cross_attention
 
 
 @torch.no_grad()
-def heard_at(decoder: Any, heads: Tensor, features: Tensor, tokens: Tensor) -> Tensor:
-    """Seconds (n,) at which the decoder of openai-whisper listened when it wrote each of tokens (n,), prompt included.
-
-    ``features``: (1, 1500, n_state). ``heads``: (m, 2), block and head. The median frame of their mean attention.
-    """
-    weights: dict[int, Tensor] = {}
-
-    def reader(index: int) -> Any:
-        def read(_module: Any, _inputs: Any, output: tuple[Tensor, Tensor]) -> None:
-            weights[index] = output[1][0].softmax(dim=-1)
-
-        return read
-
-    blocks = sorted({int(block) for block, _ in heads})
-    handles = [decoder.blocks[i].cross_attn.register_forward_hook(reader(i)) for i in blocks]
-    try:
-        with disable_sdpa():
-            decoder(tokens[None], features)
-    finally:
-        for handle in handles:
-            handle.remove()
-    mean = torch.stack([weights[int(block)][int(head)] for block, head in heads]).mean(dim=0)
+def heard_at(model: Whisper, features: Tensor, tokens: Sequence[int]) -> Tensor:
+    """Seconds (n,) at which the decoder listened when it wrote each of n tokens, prompt included: the median frame of
+    the alignment heads' mean attention. ``features``: (1500, n_state)."""
+    heads = alignment_heads(model)
+    weights = cross_attention(model.decoder, features, tokens, sorted({block for block, _ in heads}))
+    mean = torch.stack([weights[block][head] for block, head in heads]).mean(dim=0)
     frames = (mean.cumsum(dim=-1) < 0.5).sum(dim=-1)
     # What the pass at a token sees decides on the next one.
-    return torch.cat([frames[:1], frames[:-1]]).float().cpu() * SECONDS_PER_FRAME
+    return torch.cat([frames[:1], frames[:-1]]).float().cpu() * FRAME_SECONDS
 
 
 def places_of(heard: Tensor, loop: Loop, offset: int) -> Tensor:
@@ -67,4 +50,4 @@ def goes_on(places: Tensor, period: int) -> bool:
     return bool(places.diff()[-RECENT:].median() >= least * period)
 
 
-__all__ = ["SECONDS_PER_FRAME", "goes_on", "heard_at", "places_of"]
+__all__ = ["goes_on", "heard_at", "places_of"]

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
-from whisper_steer.guard.attention import SECONDS_PER_FRAME, goes_on
-from whisper_steer.guard.loops import FEWEST_TOKENS, ending
+from whisper_steer.guard.attention import goes_on, places_of
+from whisper_steer.guard.loops import Looking, Loop
 from whisper_steer.guard.mend import SIZE
+from whisper_steer.models.attention import FRAME_SECONDS
 
 FRAMES = 3000
 """of the spectrogram of a window"""
@@ -36,8 +37,10 @@ class Guarding:
     def generate(self, features: Any, prompts: list[list[int]], **options: Any) -> list[Any]:
         """CTranslate2's results for a batch of windows, those that loop decoded again."""
         found = self._model.generate(features, prompts, **options)
-        looping = [i for i, each in enumerate(found) if self._loops(features, prompts, found, i)]
-        if not looping or options.get("no_repeat_ngram_size"):
+        if options.get("no_repeat_ngram_size"):
+            return list(found)
+        looping = [i for i in range(len(found)) if self._loops(features, prompts, found, i)]
+        if not looping:
             return list(found)
         again = self._model.generate(features, prompts, **{**options, "no_repeat_ngram_size": SIZE})
         self._mended |= {again[i].no_speech_prob for i in looping}
@@ -48,19 +51,13 @@ class Guarding:
         return no_speech_prob in self._mended
 
     def _loops(self, features: Any, prompts: Any, found: Sequence[Any], row: int) -> bool:
-        tokens: list[int] = found[row].sequences_ids[0]
         heard: list[float] = []
-        looked = 0
-        for n in range(FEWEST_TOKENS, len(tokens) + 1):
-            loop = ending(tokens[:n], self._first_time) if n >= looked else None
-            if loop is None:
-                continue
-            heard = heard or self._heard(features, prompts, found, row)
-            places = torch.tensor([heard[place] for place in loop.places]).view(loop.times, loop.period)
-            if not goes_on(places.mean(dim=1), loop.period):
-                return True
-            looked = n + loop.wait
-        return False
+
+        def is_loop(_sampled: Sequence[int], loop: Loop) -> bool:
+            heard[:] = heard or self._heard(features, prompts, found, row)
+            return not goes_on(places_of(torch.tensor(heard), loop, 0), loop.period)
+
+        return Looking(self._first_time, is_loop).first(found[row].sequences_ids[0]) is not None
 
     def _heard(self, features: Any, prompts: list[list[int]], found: Sequence[Any], row: int) -> list[float]:
         """Seconds at which each token of a row was heard, by CTranslate2's alignment; a timestamp has those before."""
@@ -77,7 +74,7 @@ class Guarding:
         for token in found[row].sequences_ids[0]:
             if token < self._eot:
                 at = frames.get(i, [])
-                last = SECONDS_PER_FRAME * sum(at) / len(at) if at else last
+                last = FRAME_SECONDS * sum(at) / len(at) if at else last
                 i += 1
             heard.append(last)
         return heard

@@ -18,7 +18,7 @@ from whisper.model import Whisper
 from whisper.utils import compression_ratio
 
 from whisper_steer.guard.attention import goes_on, heard_at, places_of
-from whisper_steer.guard.loops import Loop, ending
+from whisper_steer.guard.loops import Looking, Loop
 from whisper_steer.guard.mend import Way, carry_on, ended
 
 DEFAULT = Way("read on", cut="resume")
@@ -44,7 +44,7 @@ def decode(
     (found,) = task.run(features[None])
     if options.task == "lang_id":
         return found, None
-    loop = task.first_loop(found.tokens)
+    loop = task.loop_in(found.tokens)
     if loop is None:
         return found, None
     unit = tuple(sorted(found.tokens[place] for place in loop.places[: loop.period]))
@@ -59,21 +59,26 @@ class Guarded(DecodingTask):  # type: ignore[misc]
         self.passes = 0
         """of the decoder over all tokens so far, to look where its attention was"""
         self._features: Tensor
+        self.watch: _Watch | None = None
+        """of greedy decoding"""
         if self.n_group == 1:
-            self.logit_filters.append(_Watch(self))
+            self.watch = _Watch(self)
+            self.logit_filters.append(self.watch)
 
     def run(self, mel: Tensor) -> list[DecodingResult]:
         self._features = self._get_audio_features(mel)[0]
         found: list[DecodingResult] = super().run(self._features[None])
         return found
 
-    def first_loop(self, sampled: Sequence[int]) -> Loop | None:
-        """The first loop in the window's tokens."""
-        looking = _Looking(self)
-        for n in range(1, len(sampled) + 1):
-            if loop := looking.at(sampled[:n]):
-                return loop
-        return None
+    def looking(self) -> Looking:
+        """At tokens of this window."""
+        return Looking(self.tokenizer.timestamp_begin, self.is_loop)
+
+    def loop_in(self, sampled: Sequence[int]) -> Loop | None:
+        """The first loop in the tokens that `run` gave; what was watched is not looked at again."""
+        if self.watch is None:
+            return self.looking().first(sampled)
+        return self.watch.loop or self.watch.looking.at(sampled)
 
     def is_loop(self, sampled: Sequence[int], loop: Loop) -> bool:
         """Whether repeated tokens are a loop: the attention does not go on with the repetitions."""
@@ -82,14 +87,12 @@ class Guarded(DecodingTask):  # type: ignore[misc]
     def heard(self, sampled: Sequence[int]) -> Tensor:
         """Seconds at which the decoder listened when it wrote each token, prompt included: (n,)."""
         self.passes += 1
-        tokens = torch.tensor([*self.initial_tokens, *sampled], device=self._features.device)
         # Stock's hooks append to its cache whatever passes: hand them an empty one meanwhile.
         cache = self.inference.kv_cache
         kept = dict(cache)
         cache.clear()
         try:
-            heads = self.model.alignment_heads.indices().T
-            return heard_at(self.model.decoder, heads, self._features[None], tokens)
+            return heard_at(self.model, self._features, [*self.initial_tokens, *sampled])
         finally:
             cache.clear()
             cache.update(kept)
@@ -110,38 +113,23 @@ class Guarded(DecodingTask):  # type: ignore[misc]
         stock = DecodingTask(self.model, self.options)
         if way.cut is None:
             (done,) = carry_on(stock, self._features, tokens[: loop.kept], [way])
-            again = self.first_loop(done.tokens)
+            again = self.looking().first(done.tokens)
             if again is None:
                 return done.tokens, done.sum_logprob
             tokens, loop = done.tokens, again
         return ended(stock, self._features, tokens[: loop.kept], way.cut != "end")
 
 
-class _Looking:
-    """Looks at one window's tokens as they grow. Where repetitions were heard, it looks again when there are half as
-    many more."""
-
-    def __init__(self, task: Guarded) -> None:
-        self._task, self._from = task, 0
-
-    def at(self, sampled: Sequence[int]) -> Loop | None:
-        if len(sampled) < self._from:
-            return None
-        loop = ending(sampled, self._task.tokenizer.timestamp_begin)
-        if loop is None or self._task.is_loop(sampled, loop):
-            return loop
-        self._from = len(sampled) + loop.wait
-        return None
-
-
 class _Watch(LogitFilter):  # type: ignore[misc]
     """Ends greedy decoding where a loop is seen."""
 
     def __init__(self, task: Guarded) -> None:
-        self._task, self._looking = task, _Looking(task)
+        self._task, self.looking = task, task.looking()
+        self.loop: Loop | None = None
 
     def apply(self, logits: Tensor, tokens: Tensor) -> None:
-        if self._looking.at(tokens[0, self._task.sample_begin :].tolist()):
+        self.loop = self.looking.at(tokens[0, self._task.sample_begin :].tolist())
+        if self.loop:
             logits[:] = -torch.inf
             logits[:, self._task.tokenizer.eot] = 0.0
 

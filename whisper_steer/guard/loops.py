@@ -6,7 +6,7 @@ and again, which the tokens alone do not tell; `whisper_steer.guard.attention` d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 LONGEST = 60
@@ -62,4 +62,35 @@ def ending(tokens: Sequence[int], first_time: int) -> Loop | None:
     return None
 
 
-__all__ = ["FEWEST_TOKENS", "Loop", "ending"]
+class Looking:
+    """Looks at one window's tokens as they grow; tokens from ``first_time`` on are timestamps.
+
+    ``is_loop``: whether repetitions that the tokens end in are a loop. Where they were said, it looks again when there
+    are half as many more.
+    """
+
+    def __init__(self, first_time: int, is_loop: Callable[[Sequence[int], Loop], bool]) -> None:
+        self._first_time, self._is_loop, self._from = first_time, is_loop, 0
+
+    def at(self, sampled: Sequence[int]) -> Loop | None:
+        """The loop that the tokens so far end in."""
+        if len(sampled) < self._from:
+            return None
+        loop = ending(sampled, self._first_time)
+        if loop is None or self._is_loop(sampled, loop):
+            return loop
+        self._from = len(sampled) + loop.wait
+        return None
+
+    def first(self, sampled: Sequence[int]) -> Loop | None:
+        """The first loop in finished tokens, as if they grew."""
+        grown = (self.at(sampled[:n]) for n in range(FEWEST_TOKENS, len(sampled) + 1))
+        return next((loop for loop in grown if loop), None)
+
+
+def first(sampled: Sequence[int], first_time: int) -> Loop | None:
+    """The first loop in finished tokens, by the tokens alone."""
+    return Looking(first_time, lambda _sampled, _loop: True).first(sampled)
+
+
+__all__ = ["Looking", "Loop", "ending", "first"]

@@ -22,8 +22,8 @@ from whisper.decoding import DecodingTask
 from whisper.model import Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
-from whisper_steer.guard.attention import SECONDS_PER_FRAME
 from whisper_steer.guard.loops import ending
+from whisper_steer.models.attention import FRAME_SECONDS
 from whisper_steer.models.hooks import Edit, hooked, run
 
 Heads = tuple[tuple[int, int], ...]
@@ -159,7 +159,7 @@ def ended(task: DecodingTask, features: Tensor, kept: Sequence[int], resume: boo
     if task.options.without_timestamps or not kept or kept[-1] >= begin:
         return list(kept), total
     here = logits[:, -1].clone()
-    here[:, : begin + (round(STEP / SECONDS_PER_FRAME) if resume else 0)] = -torch.inf
+    here[:, : begin + (round(STEP / FRAME_SECONDS) if resume else 0)] = -torch.inf
     for each in task.logit_filters:
         each.apply(here, tokens)
     if not bool(here.isfinite().any()):  # the window is full

@@ -1,8 +1,4 @@
-"""Where the heads of the cross-attention look while each token is written, and the time of each token by it.
-
-The weights are made from the queries and keys that hooks read. openai-whisper's own way, `disable_sdpa`, changes how
-every model in the process computes.
-"""
+"""Where the heads of the cross-attention look while each token is written, and the time of each token by it."""
 
 from __future__ import annotations
 
@@ -13,38 +9,22 @@ import torch
 from torch import Tensor
 from whisper.model import Whisper
 
-from whisper_steer.lens.passes import decoder_activations
+from whisper_steer.models.attention import FRAME_SECONDS, alignment_heads, cross_attention
 
 COLUMNS = 100
 """of a pooled window"""
-FRAME_SECONDS = 0.02
 
 
-@torch.no_grad()
-def cross_attention(
-    model: Whisper, features: Tensor, initial: Sequence[int], written: Sequence[int]
-) -> list[Tensor]:
+def writing(model: Whisper, features: Tensor, initial: Sequence[int], written: Sequence[int]) -> list[Tensor]:
     """Of each block, attention (heads, T, 1500) float32 of the positions that wrote the T tokens; rows sum to 1."""
-    n_blocks, heads = model.dims.n_text_layer, model.dims.n_text_head
-    parts = [f"blocks.{i}.cross_attn.{part}" for i in range(n_blocks) for part in ("query", "key")]
-    found = decoder_activations(model, features, [*initial, *written][:-1], parts)
-    weights = []
-    for query, key in zip(parts[::2], parts[1::2], strict=True):
-        q, k = (found[part].unflatten(-1, (heads, -1)).transpose(0, 1).float() for part in (query, key))
-        scores = q[:, len(initial) - 1 :] @ k.transpose(1, 2) / q.shape[-1] ** 0.5
-        weights.append(scores.softmax(dim=-1))
-    return weights
+    given, blocks = [*initial, *written][:-1], range(model.dims.n_text_layer)
+    found = cross_attention(model.decoder, features, given, blocks)
+    return [found[block][:, len(initial) - 1 :] for block in blocks]
 
 
 def pooled(weights: Sequence[Tensor]) -> np.ndarray:
     """(blocks, heads, T, COLUMNS) float32: the attention on the frames of each column together."""
     return np.stack([each.unflatten(-1, (COLUMNS, -1)).sum(dim=-1).cpu().numpy() for each in weights])
-
-
-def alignment_heads(model: Whisper) -> list[tuple[int, int]]:
-    """(block, head) of those that openai-whisper names for word timestamps; where it names none for a checkpoint,
-    all of the second half of the blocks."""
-    return [(int(block), int(head)) for block, head in model.alignment_heads.indices().T]
 
 
 def token_frames(model: Whisper, weights: Sequence[Tensor], seconds: float) -> np.ndarray:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from whisper.model import Whisper
 
-from whisper_steer.lens.passes import decoder_activations
-from whisper_steer.models.hooks import hook_points
+from whisper_steer.models.hooks import hook_points, read_decoder
 
 TOP = 5
 """tokens that are named"""
@@ -56,7 +55,7 @@ def logit_lens(model: Whisper, features: Tensor, initial: Sequence[int], written
     """Of the tokens ``written`` behind ``initial`` ones, on a window's encoder output (1500, n_state)."""
     points = hook_points(model.decoder)[:-1]
     tokens = [*initial, *written]
-    hidden = decoder_activations(model, features, tokens[:-1], points)
+    hidden = read_decoder(model.decoder, features, tokens[:-1], points)
     chosen = torch.tensor(list(written), device=features.device)[:, None]
     columns: list[list[np.ndarray]] = []
     for point in points:

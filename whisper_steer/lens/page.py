@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from whisper_steer.explain.page import ogg
+from whisper_steer.files.template import filled
 from whisper_steer.pages.write import as_json
 
 FOLDER = Path(__file__).parent
@@ -24,7 +25,4 @@ def page(found: dict[str, Any], samples: np.ndarray) -> str:
         "audio": base64.b64encode(ogg(samples)).decode(),
         "data": as_json(found),
     }
-    filled = (FOLDER / "page.html").read_text(encoding="utf-8")
-    for name, value in values.items():
-        filled = filled.replace(f"{{{{{name}}}}}", value)
-    return filled
+    return filled(FOLDER / "page.html", values)

@@ -1,15 +1,14 @@
-"""One pass of the encoder or the decoder with its activations kept."""
+"""One pass of the encoder with its activations kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from whisper.model import Whisper
 
-from whisper_steer.models.hooks import Edit, hook_points, hooked, read_activations
+from whisper_steer.models.hooks import hook_points, read_activations
 
 
 @torch.no_grad()
@@ -20,22 +19,3 @@ def encoder_states(model: Whisper, mel: Tensor) -> Tensor:
     found = read_activations(model.encoder, mel, points)
     ln_post: Any = model.encoder.ln_post
     return torch.stack([*(ln_post(found[point]) for point in points[:-2]), found["ln_post"]])
-
-
-@torch.no_grad()
-def decoder_activations(
-    model: Whisper, features: Tensor, tokens: Sequence[int], points: Sequence[str]
-) -> dict[str, Tensor]:
-    """Activations (positions or frames, n_state) at hook points of the decoder, for one window's encoder output (1500,
-    n_state) and the tokens that go in."""
-    found: dict[str, Tensor] = {}
-
-    def reader(point: str) -> Edit:
-        def read(hidden: Tensor) -> None:
-            found[point] = hidden[0]
-
-        return read
-
-    with hooked(model.decoder, *((point, reader(point)) for point in points)):
-        model.decoder(torch.tensor([list(tokens)], device=features.device), features[None])
-    return found

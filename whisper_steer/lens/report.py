@@ -29,17 +29,11 @@ from whisper.decoding import DecodingTask
 from whisper.model import Whisper
 from whisper.tokenizer import Tokenizer
 
-from whisper_steer.lens.attention import (
-    COLUMNS,
-    FRAME_SECONDS,
-    alignment_heads,
-    cross_attention,
-    pooled,
-    token_frames,
-)
+from whisper_steer.lens.attention import COLUMNS, pooled, token_frames, writing
 from whisper_steer.lens.encoder import encoder_lens
 from whisper_steer.lens.logit import LogitLens, logit_lens
 from whisper_steer.lens.windows import Decoded, Window
+from whisper_steer.models.attention import FRAME_SECONDS, alignment_heads
 
 
 def report(file: str, name: str, model: Whisper, steering: str | None, decoded: Decoded) -> dict[str, Any]:
@@ -80,7 +74,7 @@ def _window(model: Whisper, window: Window) -> dict[str, Any]:
     initial, written = window.initial(model), window.result.tokens
     states = window.states(model)
     lens = logit_lens(model, states[-1], initial, written)
-    weights = cross_attention(model, states[-1], initial, written)
+    weights = writing(model, states[-1], initial, written)
     frames = token_frames(model, weights, window.seconds) if written else np.zeros(0, int)
     found = window.result
     return {

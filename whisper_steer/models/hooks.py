@@ -13,7 +13,7 @@ it was compiled or spread over devices, see `unwrap` and `run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -109,6 +109,25 @@ def hooked(module: nn.Module, *edits: tuple[str, Edit]) -> Iterator[None]:
 def read_activations(encoder: nn.Module, mel: Tensor, points: list[str]) -> dict[str, Tensor]:
     """Activations (batch, frames, state) at each point for log-mel windows (batch, mels, 3000)."""
     found: dict[str, Tensor] = {}
+    with hooked(encoder, *_readers(points, found)):
+        run(encoder, mel)
+    return found
+
+
+@torch.no_grad()
+def read_decoder(
+    decoder: nn.Module, features: Tensor, tokens: Sequence[int], points: Sequence[str]
+) -> dict[str, Tensor]:
+    """Activations (positions or frames, n_state) at hook points of openai-whisper's decoder, for one window's encoder
+    output (1500, n_state) and the tokens that go in."""
+    found: dict[str, Tensor] = {}
+    with hooked(decoder, *_readers(points, found)):
+        decoder(torch.tensor([list(tokens)], device=features.device), features[None])
+    return {point: hidden[0] for point, hidden in found.items()}
+
+
+def _readers(points: Sequence[str], found: dict[str, Tensor]) -> list[tuple[str, Edit]]:
+    """Hooks that put what passes each point into ``found``."""
 
     def reader(point: str) -> Edit:
         def read(hidden: Tensor) -> None:
@@ -116,9 +135,7 @@ def read_activations(encoder: nn.Module, mel: Tensor, points: list[str]) -> dict
 
         return read
 
-    with hooked(encoder, *((point, reader(point)) for point in points)):
-        run(encoder, mel)
-    return found
+    return [(point, reader(point)) for point in points]
 
 
 def _blocks(module: nn.Module) -> nn.ModuleList:

@@ -20,6 +20,7 @@ import numpy as np
 from whisper_steer.data.clips import Audio, Clip
 from whisper_steer.files.card import CARD
 from whisper_steer.files.output import finite
+from whisper_steer.files.template import filled
 from whisper_steer.lab.encoders import FRAME_SAMPLES
 from whisper_steer.pages.moments import Moment, mp3, snippet, spectrogram
 from whisper_steer.pages.numbers import DOMAINS, THRESHOLDS, Numbers
@@ -62,10 +63,7 @@ def write_index(
         "js": (FOLDER / "page.js").read_text(encoding="utf-8"),
         "data": as_json(content | {"latents": table(found, extras)}),
     }
-    filled = (FOLDER / "page.html").read_text(encoding="utf-8")
-    for name, value in values.items():
-        filled = filled.replace(f"{{{{{name}}}}}", value)
-    (folder / INDEX).write_text(filled, encoding="utf-8")
+    (folder / INDEX).write_text(filled(FOLDER / "page.html", values), encoding="utf-8")
     card = dict(about) | {"pages_of_latents": list(shown)}
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
