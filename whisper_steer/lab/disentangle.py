@@ -49,26 +49,24 @@ def disentangle(
     factors, names = acoustic_factors(clips)
     factors, names = defined(factors, names, rows)
     encoder, found_saes = open_saes(model, saes, device)
-    frames = frames_of(encoder, list(dict.fromkeys(each.point for each in found_saes)), clips)
+    frames = frames_of(encoder, list(found_saes), clips)
     how: Pool = "before" if pool == "before" else "after"
     parted: list[Parted] = []
-    for placed in found_saes:
-        heard = frames[placed.point]
-        representations = {
-            "dense": pooled_dense(heard, how, maxima=False).x,
-            "latents": pooled_codes(placed.sae, heard, how, maxima=False).x,
-        }
-        parted += part(placed.label, representations, factors, names, rows)
+    for point, placed in found_saes.items():
+        dense = pooled_dense(frames[point], how, maxima=False).x
+        for each in placed:
+            latents = pooled_codes(each.sae, frames[point], how, maxima=False).x
+            parted += part(each.label, {"dense": dense, "latents": latents}, factors, names, rows)
     table = []
-    for dense, latents in zip(parted[::2], parted[1::2], strict=True):
-        for j, name in enumerate(dense.factors):
+    for a, b in zip(parted[::2], parted[1::2], strict=True):
+        for j, name in enumerate(a.factors):
             table.append([
-                dense.point, name, family(name),
-                *(f"{each[j]:.2f}" for each in (dense.r2, latents.r2, dense.completeness, latents.completeness)),
-                *(f"{each[j]:.1f}" for each in (dense.codes, latents.codes)),
+                a.point, name, family(name),
+                *(f"{column[j]:.2f}" for column in (a.r2, b.r2, a.completeness, b.completeness)),
+                *(f"{column[j]:.1f}" for column in (a.codes, b.codes)),
             ])  # fmt: skip
-        means = [dense.r2, latents.r2, dense.completeness, latents.completeness, dense.codes, latents.codes]
-        table.append([dense.point, "mean", "", *(f"{np.nanmean(each):.2f}" for each in means)])
+        means = [a.r2, b.r2, a.completeness, b.completeness, a.codes, b.codes]
+        table.append([a.point, "mean", "", *(f"{np.nanmean(each):.2f}" for each in means)])
     Findings(
         "disentangle-as-published" if as_published else "disentangle",
         {

@@ -50,26 +50,29 @@ def erase(
     rows, (target, *others) = taking_part([target, *others])
     clips = [clips[i] for i in rows]
     encoder, found_saes = open_saes(model, saes, device)
-    frames = frames_of(encoder, list(dict.fromkeys(each.point for each in found_saes)), clips)
+    frames = frames_of(encoder, list(found_saes), clips)
     table, values, curves, firing = [], [], {}, []
-    points: set[str] = set()
-    for each_sae in found_saes:
-        name, sae, heard = each_sae.label, each_sae.sae, frames[each_sae.point]
+    for point, placed in found_saes.items():
+        heard = frames[point]
         if per_clip is None:
-            codes, dense = pooled_codes(sae, heard, maxima=False), pooled_dense(heard, maxima=False).x
+            dense = pooled_dense(heard, maxima=False).x
             there, kept = target, others
         else:
             places = sampled_frames(heard, per_clip, seed)
-            hidden = heard.hidden[places].astype("float32")
-            codes, dense = frame_codes(sae, hidden), hidden
+            dense = heard.hidden[places].astype("float32")
             there, *kept = (on_frames(each, heard.clip[places]) for each in (target, *others))
-        firing.append(f"{name} {np.unique(codes.x.nonzero()[1]).size} of {codes.n_units}")
-        removers = REMOVERS if each_sae.point not in points else OF_LATENTS
-        points.add(each_sae.point)
-        curves[name] = erase_concept(codes, dense, there, kept, seed, removers)
-        for each in curves[name]:
-            table.append([name, *falls(each, FALLS)])
-            values.append({"point": name, **each.to_dict()})
+        removers: tuple[str, ...] = REMOVERS
+        for each in placed:
+            codes = (
+                pooled_codes(each.sae, heard, maxima=False) if per_clip is None
+                else frame_codes(each.sae, dense)
+            )  # fmt: skip
+            firing.append(f"{each.label} {np.unique(codes.x.nonzero()[1]).size} of {codes.n_units}")
+            curves[each.label] = erase_concept(codes, dense, there, kept, seed, removers)
+            removers = OF_LATENTS  # directions in the activations are the same for every SAE
+            for curve in curves[each.label]:
+                table.append([each.label, *falls(curve, FALLS)])
+                values.append({"point": each.label, **curve.to_dict()})
     Findings(
         "erase-" + concept.replace("/", "-"),
         {

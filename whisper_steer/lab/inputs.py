@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ def under_conditions(clips: Sequence[Clip], conditions: Sequence[str], seed: int
     return found
 
 
-def points_of(encoder: SpeechEncoder, points: Sequence[str], of_saes: set[str]) -> list[str]:
+def points_of(encoder: SpeechEncoder, points: Sequence[str], of_saes: Collection[str]) -> list[str]:
     """Hook points that are named, or "all", with those of SAEs, in the order of the encoder. Raises `UsageError`."""
     if unknown := set(points) - {*encoder.points, "all"}:
         raise UsageError(
@@ -80,13 +80,14 @@ class Placed:
 
     label: str
     """the hook point, and behind it the name of the file where several SAEs are of one"""
-    point: str
     sae: SAE
 
 
-def open_saes(model: str, saes: Sequence[str], device: str | None) -> tuple[SpeechEncoder, list[Placed]]:
-    """The encoder, and the SAEs in the order of its hook points. Raises `UsageError` where a point or a width does not
-    fit the model, or a file is named twice."""
+def open_saes(
+    model: str, saes: Sequence[str], device: str | None
+) -> tuple[SpeechEncoder, dict[str, list[Placed]]]:
+    """The encoder, and the SAEs by hook point in the encoder's order. Raises `UsageError` where a point or a width does
+    not fit the model, or a file is named twice."""
     from whisper_steer.lab.encoders import open_encoder
     from whisper_steer.sae.files import load
 
@@ -102,12 +103,12 @@ def open_saes(model: str, saes: Sequence[str], device: str | None) -> tuple[Spee
     several = Counter(point for point, _ in files)
     if unknown := set(several) - set(encoder.points):
         raise UsageError(f"{model} has no {', '.join(sorted(unknown))}; it has {', '.join(encoder.points)}")
-    found = []
+    found: dict[str, list[Placed]] = {}
     for point, file in sorted(files, key=lambda each: encoder.points.index(each[0])):
         sae = load(file)
         check_width(str(file), sae, encoder, model)
         label = f"{point} {'/'.join(file.with_suffix('').parts[-2:])}" if several[point] > 1 else point
-        found.append(Placed(label, point, sae))
+        found.setdefault(point, []).append(Placed(label, sae))
     return encoder, found
 
 

@@ -42,10 +42,10 @@ def loss(
     )
     clean = hear(whole, heard)
     values = []
-    for each in found:
-        ablated = hear(whole, heard, each.point, replaced(each.sae.mean.expand_as))
+    for point, each in ((point, each) for point, placed in found.items() for each in placed):
+        ablated = hear(whole, heard, point, replaced(each.sae.mean.expand_as))
         with torch.no_grad():
-            through = hear(whole, heard, each.point, replaced(each.sae.reconstruct))
+            through = hear(whole, heard, point, replaced(each.sae.reconstruct))
         values.append({"point": each.label, **recovered(clean, ablated, through, heard)})
     rows = [
         [

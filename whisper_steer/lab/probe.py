@@ -99,22 +99,20 @@ def probe(
     rows, held = hold_out(clips, y, leave_one_group_out).used()
     y, clips = y[rows], [clips[i] for i in rows]
     encoder, found_saes = open_saes(model, saes, device)
-    latent_points = {each.point for each in found_saes}
-    frames = frames_of(encoder, points_of(encoder, points, latent_points), clips)
+    frames = frames_of(encoder, points_of(encoder, points, found_saes), clips)
     how: Pool = "before" if pool == "before" else "after"
     probed: list[Probed] = []
     for point, heard in frames.items():
-        counts = COUNTS if point in latent_points else ()
+        counts = COUNTS if point in found_saes else ()
         probed.append(probe_counts(point, "dense", pooled_dense(heard, how), y, held, counts))
-        for each in found_saes:
-            if each.point == point:
-                latents = f"latents{each.label.removeprefix(point)}"
-                codes = pooled_codes(each.sae, heard, how)
-                probed.append(probe_counts(point, f"{latents}, {codes.active:.0f} active", codes, y, held))
-                for s in sparsity:
-                    codes = pooled_codes(each.sae, heard, how, s)
-                    what = f"{latents}, sparsity {s:g}: {codes.active:.0f} active"
-                    probed.append(probe_counts(point, what, codes, y, held, ()))
+        for each in found_saes.get(point, []):
+            latents = f"latents{each.label.removeprefix(point)}"
+            codes = pooled_codes(each.sae, heard, how)
+            probed.append(probe_counts(point, f"{latents}, {codes.active:.0f} active", codes, y, held))
+            for s in sparsity:
+                codes = pooled_codes(each.sae, heard, how, s)
+                what = f"{latents}, sparsity {s:g}: {codes.active:.0f} active"
+                probed.append(probe_counts(point, what, codes, y, held, ()))
     n_classes = len(np.unique(y))
     scored = np.concatenate([score for _, score in held.folds])
     saturates = "; ".join(
