@@ -75,6 +75,12 @@ def is_seen(row: dict[str, Any]) -> bool:
     return any(not goes_on(torch.tensor(seen["places"]), seen["period"]) for seen in row["seen"])
 
 
+def is_early(row: dict[str, Any]) -> bool:
+    """Whether the guard takes what was said again and again for a loop while it is no longer than what was said."""
+    looks = [s for s in row["seen"] if not goes_on(torch.tensor(s["places"]), s["period"])]
+    return any(look["times"] <= row["extra"]["times"] for look in looks[:1])
+
+
 class _Recorded(Guarded):
     """A window with its repetitions written down; none of them ends it before `ENOUGH`."""
 
@@ -115,4 +121,4 @@ class _Record(LogitFilter):  # type: ignore[misc]
             logits[:, task.tokenizer.eot] = 0.0
 
 
-__all__ = ["OPTIONS", "collect", "features_of", "is_seen", "row"]
+__all__ = ["OPTIONS", "collect", "features_of", "is_early", "is_seen", "row"]

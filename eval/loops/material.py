@@ -22,6 +22,8 @@ HARD = ("snr:0", "snr:-5", "music:0", "music:-10", "quiet:-50")
 """conditions of single utterances"""
 SAID_AGAIN = (3, 5, 8, 12)
 """how often a short clip is said"""
+MOST = 15
+"""windows of each of these and each data set"""
 PAUSE = 0.3
 """seconds between"""
 
@@ -29,14 +31,15 @@ PAUSE = 0.3
 def windows(clips: Sequence[Clip], split: Split, limit: int | None = None, seed: int = 0) -> list[Clip]:
     """Candidates of a split, in an order that mixes them.
 
-    ``limit``: of each data set that is not speech; of speech a third of it, for each data set and condition.
+    ``limit``: of each data set that is not speech; of speech a third of it, for each data set and condition. Of sounds
+    as they are, which loop less often than those that fill a window, a quarter.
     """
     here = [c for c in clips if c.split == split and c.condition == "clean"]
     sounds = [c for c in here if c.kind == "nonspeech" and not c.voice and c.seconds > 0.5]
     english = [c for c in here if c.kind == "speech" and c.text and c.language in (None, "en")]
     sentences = [c for c in english if 2 <= c.seconds <= 28]
     some = stratified(sounds, limit, seed)
-    found = [*some, *(c.derived("full", partial(_full, c)) for c in some)]
+    found = [*some[::4], *(c.derived("full", partial(_full, c)) for c in some)]
     few = None if limit is None else max(1, limit // 3)
     found += apply(list(HARD), [*sentences, *sounds], few, seed)
     found += stratified(sentences, few, seed)
@@ -44,7 +47,7 @@ def windows(clips: Sequence[Clip], split: Split, limit: int | None = None, seed:
     short = [c for c in english if c.seconds <= 4]
     for times in SAID_AGAIN:
         fitting = [c for c in short if times * (c.seconds + PAUSE) <= 29]
-        chosen = stratified(fitting, few, seed + times)
+        chosen = stratified(fitting, min(MOST, few or MOST), seed + times)
         found += [_again(c, times) for c in chosen]
     return sorted(found, key=lambda clip: order_key(clip, seed))
 

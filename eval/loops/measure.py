@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,15 @@ TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def ways(n_blocks: int, n_heads: int, heads_of: Sequence[int] = ()) -> list[Way]:
-    """What decodes on from the first unit: nothing changed, blocks of the cross-attention patched, all of them, and
-    single heads of some blocks; no three tokens twice; the end."""
+    """What decodes on from the first unit: nothing changed; blocks of the cross-attention patched, pairs of them, all
+    of them, and single heads of some blocks; no three tokens twice; the end."""
     every = range(n_blocks)
 
     def block(i: int) -> tuple[tuple[int, int], ...]:
         return tuple((i, head) for head in range(n_heads))
 
     found = [Way("unchanged"), *(Way(f"block {i}", block(i)) for i in every)]
+    found += [Way(f"blocks {i} and {j}", block(i) + block(j)) for i, j in combinations(every, 2)]
     found += [Way("all blocks", tuple(pair for i in every for pair in block(i)))]
     found += [Way("all blocks, 5 tokens", found[-1].patched, steps=5)]
     found += [Way(f"block {i} head {head}", ((i, head),)) for i in heads_of for head in range(n_heads)]

@@ -12,7 +12,7 @@ from whisper_steer.eval.intervals import Estimate, bootstrap, group_sums, ratio
 from whisper_steer.eval.metrics import word_counts
 from whisper_steer.lab.findings import Findings
 
-from .collect import is_seen
+from .collect import is_early, is_seen
 
 Rows = Sequence[dict[str, Any]]
 PAPER = {"one block": 76.0, "two blocks": 89.0, "one head": 78.0}
@@ -28,11 +28,11 @@ def found(model: str, split: str, rows: Rows) -> Findings:
         by_tokens = [row for row in here if row["seen"]]
         by_ratio = [row for row in here if row["compression_ratio"] > 2.4]
         seen = [row for row in here if is_seen(row)]
-        still = [row for row in here if not row["seen"] and is_seen(row)]
+        early = [row for row in seen if kind == KINDS[2] and is_early(row)]
         value = {
             "kind": kind, "windows": len(here), "tokens repeat": len(by_tokens),
             "compression ratio > 2.4": len(by_ratio),
-            "taken for a loop": len(seen), "touched without a repetition": len(still),
+            "taken for a loop": len(seen), "within what was said": len(early),
         }  # fmt: skip
         values.append(value)
         table.append([str(each) for each in value.values()])

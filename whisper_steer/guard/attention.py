@@ -35,7 +35,7 @@ def places_of(heard: Tensor, loop: Loop, offset: int) -> Tensor:
     return at.view(loop.times, loop.period).mean(dim=1)
 
 
-FASTEST = 0.12
+FASTEST = 0.08
 """seconds a token takes where somebody speaks, fast"""
 RECENT = 6
 """repetitions that are looked at, the last ones: a loop can begin with what was said"""
