@@ -73,3 +73,16 @@ def test_a_segment_says_that_a_loop_was_mended(tiny_en: Whisper, alarm: np.ndarr
     stock = whisper_steer.transcribe(tiny_en, alarm, steering=None, **{**options, "sample_len": 60})
     assert has_loop([token for segment in stock["segments"] for token in segment["tokens"]])
     assert all("steering" not in segment for segment in stock["segments"])
+
+
+def test_half_precision_as_on_a_gpu(tiny_en: Whisper, spoken: np.ndarray, looping: torch.Tensor) -> None:
+    """Openai-whisper's fp16, which a CPU can do as well, slowly: stock's tokens, and a loop is mended."""
+    half = replace(OPTIONS, fp16=True)
+    with torch.no_grad():
+        features = tiny_en.encoder(window_mel(spoken)[None])[0].half()
+    found, unit = decode(tiny_en, features, half)
+    assert unit is None
+    assert found.tokens == whisper.decode(tiny_en, features, half).tokens
+    found, unit = decode(tiny_en, looping.half(), half)
+    assert unit is not None
+    assert not has_loop(found.tokens)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NEAR = 0.8
 """cosine above which two decoder directions count as the same"""
+DUPLICATES, COVERAGE = "paper: < 5 %", "paper: > 50 %"
+"""across seeds (arXiv 2602.05027)"""
 
 
 @click.command()
@@ -55,7 +57,6 @@ def stability(
     """
     if len(saes) < 2:
         raise UsageError("stability compares SAEs: name two or more")
-    from whisper_steer.eval.report import ci
     from whisper_steer.lab.domain_clips import domain_clips
     from whisper_steer.lab.encoders import open_encoder
     from whisper_steer.lab.findings import Findings
@@ -77,19 +78,50 @@ def stability(
     values = [{"point": point, **v} for point, by in loaded.items() for v in compared(by, read[point])]
     frames = read[points[0]]
     about = {"model": model, "split": split, "clips": len(frames.clips), "frames": len(frames.hidden)}
+    columns, rows = by_pair(values) if len(points) == 1 else by_point(values)
+    Findings("stability", about, columns, rows, values, plot(values)).show(out)
+
+
+def by_pair(values: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of a table with a row for each of two SAEs against the other."""
+    from whisper_steer.eval.report import ci
+
+    columns = [
+        "point", "SAE", "against", "alive", "dead", f"duplicates ({DUPLICATES})", f"coverage ({COVERAGE})",
+        "by chance", f"direction within cosine {NEAR}", "mean largest cosine",
+    ]  # fmt: skip
     rows = [
         [
             v["point"], v["sae"], v["other"], f"{v['alive']}", f"{v['dead']:.1%}", f"{v['duplicates']:.1%}",
-            ci(v["coverage"], 100, "%"), f"{v['by_chance']:.1%}",
-            f"{v['near']:.1%}", f"{v['cosine']:.2f}",
+            ci(v["coverage"], 100, "%"), f"{v['by_chance']:.1%}", f"{v['near']:.1%}", f"{v['cosine']:.2f}",
         ]
         for v in values
     ]  # fmt: skip
+    return columns, rows
+
+
+def by_point(values: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of a table with a row for each hook point: means over all pairs, both ways, and their range."""
     columns = [
-        "point", "SAE", "against", "alive", "dead", "duplicates (paper: < 5 %)", "coverage (paper: > 50 %)",
+        "point", "pairs, both ways", "dead", f"duplicates ({DUPLICATES})", f"coverage ({COVERAGE}), least to most",
         "by chance", f"direction within cosine {NEAR}", "mean largest cosine",
     ]  # fmt: skip
-    Findings("stability", about, columns, rows, values, plot(values)).show(out)
+    rows = []
+    for point in dict.fromkeys(v["point"] for v in values):
+        here = [v for v in values if v["point"] == point]
+        covered = [v["coverage"]["value"] for v in here]
+        means = {
+            key: sum(v[key] for v in here) / len(here)
+            for key in ("dead", "duplicates", "by_chance", "near", "cosine")
+        }
+        rows.append(
+            [
+                point, str(len(here)), f"{means['dead']:.1%}", f"{means['duplicates']:.1%}",
+                f"{sum(covered) / len(here):.1%}, {min(covered):.1%} to {max(covered):.1%}",
+                f"{means['by_chance']:.1%}", f"{means['near']:.1%}", f"{means['cosine']:.2f}",
+            ]
+        )  # fmt: skip
+    return columns, rows
 
 
 def compared(saes: dict[str, SAE], frames: Frames) -> list[dict[str, Any]]:
