@@ -70,7 +70,28 @@ def mended(model: str, split: str, rows: Rows) -> Findings:
             ]
         )
     about = {"model": model, "split": split, "paper %": ", ".join(f"{k} {v:g}" for k, v in PAPER.items())}
-    return Findings(f"mended-{model}-{split}", about, list(values[0]), table, values)
+    svg = plot(names, [value["mended %"] for value in values])
+    return Findings(f"mended-{model}-{split}", about, list(values[0]), table, values, svg)
+
+
+def plot(names: Sequence[str], mended: Sequence[dict[str, float]]) -> str:
+    """Bars of the share mended by each way, with intervals; the paper's shares as lines."""
+    from matplotlib import pyplot as plt
+
+    from whisper_steer.eval.plots import svg
+
+    figure, ax = plt.subplots(figsize=(7, 0.24 * len(names) + 1.2))
+    values = np.array([each["value"] for each in mended])
+    reach = [values - [each["low"] for each in mended], [each["high"] for each in mended] - values]
+    ax.barh(names, values, xerr=reach, color="#93c5fd", ecolor="#374151", capsize=2)
+    for name, value in PAPER.items():
+        ax.axvline(value, color="#9ca3af", lw=0.8, ls="--")
+        ax.annotate(
+            f" paper, {name}", (value, 1), xycoords=("data", "axes fraction"), fontsize=7, rotation=60
+        )
+    ax.invert_yaxis()
+    ax.set_xlabel("% of loops mended")
+    return svg(figure)
 
 
 def kind_of(row: dict[str, Any]) -> str:
