@@ -14,7 +14,7 @@ from whisper_steer.sounds import generate
 OPTIONS: dict[str, Any] = {
     "beam_size": 1,
     "temperature": 0.0,
-    "max_new_tokens": 60,
+    "max_new_tokens": 90,
     "no_speech_threshold": None,
 }
 
@@ -23,6 +23,9 @@ OPTIONS: dict[str, Any] = {
 def alarm() -> np.ndarray:
     """Half a minute on which tiny.en repeats one sentence."""
     return np.resize(generate("alarm", 2.0, 0), 30 * 16000).astype(np.float32)
+
+
+WINDOW = [{"start": 0.0, "end": 30.0}]
 
 
 def loops(segments: list[Any]) -> bool:
@@ -34,7 +37,7 @@ def loops(segments: list[Any]) -> bool:
     return False
 
 
-def test_a_window_that_loops_is_decoded_again(
+def test_a_loop_ends_and_what_follows_is_read_on(
     tiny_en_folder: Path, alarm: np.ndarray, spoken: np.ndarray
 ) -> None:
     from whisper_steer.runtimes.faster import WhisperModel
@@ -47,6 +50,25 @@ def test_a_window_that_loops_is_decoded_again(
     assert loops(looped)
     assert not loops(mended)
     assert {"loop_mended": True} in [segment.steering for segment in mended]
+    texts = [segment.text for segment in mended]
+    assert max(map(texts.count, texts)) <= 2  # nor does it go on from window to window
+    assert mended[0].text == looped[0].text
+    assert mended[-1].seek > mended[0].seek  # the rest of the half minute was decoded
     said = [list(model.transcribe(spoken, **OPTIONS)[0]) for model in (stock, guarded)]
     assert said[0] == said[1]
     assert all(segment.steering is None for segment in said[1])
+
+
+def test_windows_side_by_side_are_decoded_again(tiny_en_folder: Path, alarm: np.ndarray) -> None:
+    from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
+
+    options: dict[str, Any] = {"device": "cpu", "compute_type": "float32", "cpu_threads": 1, "steering": None}
+    batched = BatchedInferencePipeline(
+        WhisperModel(tiny_en_folder, repetition_guard=True, **options)
+    ).transcribe
+    segments = list(
+        batched(alarm, **OPTIONS, without_timestamps=False, vad_filter=False, clip_timestamps=WINDOW)[0]
+    )
+    assert segments
+    assert not loops(segments)
+    assert {"loop_mended": True} in [segment.steering for segment in segments]

@@ -38,7 +38,7 @@ def decode(
 ) -> tuple[DecodingResult, Unit | None]:
     """Stock's result for one window's features (1500, n_state) at one temperature, and the unit of the loop mended.
 
-    ``before``: the unit of the loop mended last. Where it loops again, its window is not read on.
+    ``before``: the unit of the loop mended last, in an earlier window. Where it loops again, its window is not read on.
     """
     task = Guarded(model, options)
     (found,) = task.run(features[None])

@@ -49,8 +49,8 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
     steering: "auto" finds the artifact by the fingerprint of the encoder in the folder, None is stock, else an
     artifact's folder or name, or a `Steering`. mode, method, max_suppressed_speech: as for `Steering`. checkpoint: an
     OpenAI ``.pt`` of the same model, needed only where the folder's own encoder cannot be read (stored in int8, or
-    given as ``files``). repetition_guard: decode windows that loop once more, see `whisper_steer.guard.ct2`; by default
-    where steering is. Segments are `Segment`, infos `TranscriptionInfo`. Transcriptions may run side by side.
+    given as ``files``). repetition_guard: end loops, see `whisper_steer.guard.ct2`; by default where steering is.
+    Segments are `Segment`, infos `TranscriptionInfo`. Transcriptions may run side by side.
 
     Raises `ArtifactError` (none for this model), `AudioError` (arrays), `FingerprintError`, `ModelError`, `UsageError`.
     """
@@ -83,10 +83,18 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         self.editor: CT2Editor | None = None
         if self.steering is not None and encoder is not None:
             self.editor = CT2Editor(self.model, self.steering, encoder)
-        self.guard: Guarding | None = None
-        if repetition_guard or (repetition_guard is None and self.steering is not None):
-            ids = map(self.hf_tokenizer.token_to_id, ("<|notimestamps|>", "<|endoftext|>"))
-            self.model = self.guard = Guarding(self.model, *ids)
+        self.repetition_guard: bool = (
+            self.steering is not None if repetition_guard is None else repetition_guard
+        )
+
+    def guarded(self, reads_on: bool) -> tuple[WhisperModel, Guarding | None]:
+        """For one transcription: this, with its guard against loops, and that guard."""
+        if not self.repetition_guard:
+            return self, None
+        run = copy.copy(self)
+        no_timestamps, eot = map(self.hf_tokenizer.token_to_id, ("<|notimestamps|>", "<|endoftext|>"))
+        run.model = guard = Guarding(self.model, no_timestamps + 1, eot, reads_on)
+        return run, guard
 
     @property
     def prefix(self) -> Prefix:
@@ -111,14 +119,15 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         **kwargs: Any,
     ) -> Found:
         kwargs |= _named(faster_whisper.WhisperModel.transcribe, args)
+        run, guard = self.guarded(reads_on=True)
 
         def stock(samples: Any, **changes: Any) -> Any:
-            return super(WhisperModel, self).transcribe(samples, **{**kwargs, **changes})
+            return super(WhisperModel, run).transcribe(samples, **{**kwargs, **changes})
 
         if self.steering is None:
             filtering = {"vad_filter": vad_filter, "vad_parameters": vad_parameters}
             segments, info = stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering)
-            return described(segments, info, guard=self.guard)
+            return described(segments, info, guard=guard)
         samples = _read(audio)
         hearing = self.steering.listen(self.prefix, samples)
         given = results.clips_of(clip_timestamps, hearing.seconds)
@@ -126,14 +135,14 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
             given = results.common(given, _silero(samples, vad_parameters))
         if hearing.whole and not vad_filter:
             segments, info = stock(samples, clip_timestamps=clip_timestamps)
-            return described(segments, info, self.steering, hearing, self.guard)
+            return described(segments, info, self.steering, hearing, guard)
         clips = results.to_decode(self.steering, hearing, given)
         if not clips:
             return _nothing(stock, self.steering, hearing, kwargs)
         language = _detect(self, samples, hearing.within(given), kwargs)
         segments, info = stock(samples, clip_timestamps=results.flat(clips), **language.options)
         segments = until_clips_end(segments, clips)
-        return described(segments, language.write(info, clips), self.steering, hearing, self.guard)
+        return described(segments, language.write(info, clips), self.steering, hearing, guard)
 
 
 class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type: ignore[misc]
@@ -155,6 +164,7 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
     ) -> Found:
         kwargs |= _named(faster_whisper.BatchedInferencePipeline.transcribe, args)
         run = copy.copy(self)  # stock keeps the time of the last word on itself
+        run.model, guard = self.model.guarded(reads_on=False)
 
         def stock(samples: Any, **changes: Any) -> Any:
             return super(BatchedInferencePipeline, run).transcribe(samples, **{**kwargs, **changes})
@@ -163,7 +173,7 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         if steering is None:
             filtering = {"vad_filter": vad_filter is not False, "vad_parameters": vad_parameters}
             segments, info = stock(as_samples(audio), clip_timestamps=clip_timestamps, **filtering)
-            return described(segments, info, guard=self.model.guard)
+            return described(segments, info, guard=guard)
         samples = _read(audio)
         hearing = steering.listen(self.model.prefix, samples)
         given = [(clip["start"], clip["end"]) for clip in clip_timestamps or []] or [(0.0, hearing.seconds)]
@@ -185,7 +195,7 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
             segments = until_clips_end(segments, [(w["start"], w["end"]) for w in windows])
             segments = restore_speech_timestamps(segments, chunks, SAMPLE_RATE)
         info = replace(language.write(info, clips), duration=hearing.seconds)
-        return described(segments, info, steering, hearing, self.model.guard)
+        return described(segments, info, steering, hearing, guard)
 
 
 @dataclass

@@ -68,6 +68,7 @@ class Remembering:
         self._watch = watch
         self._found: tuple[DecodingResult, DecodingOptions] | None = None
         self._unit: guard.Unit | None = None
+        self._before: guard.Unit | None = None
         self._mel: Tensor | None = None
         self._features: Tensor
 
@@ -83,6 +84,7 @@ class Remembering:
         if self._mel is not mel:
             self.finish()
             self._mel, self._features = mel, self._encode(mel.half() if options.fp16 else mel)
+            self._before, self._unit = self._unit or self._before, None
         found = self._decode(mel, options)
         self._found = found, options
         return found
@@ -107,7 +109,7 @@ class Remembering:
     def _guarded(self, options: DecodingOptions) -> DecodingResult:
         if not self._mend_loops:
             return whisper.decode(self._model, self._features, options)
-        found, unit = guard.decode(self._model, self._features, options, before=self._unit)
+        found, unit = guard.decode(self._model, self._features, options, before=self._before)
         if unit is not None:
             self._unit = unit
             self._mended.add(tuple(getattr(found, name) for name in SCORES))
