@@ -94,12 +94,15 @@ def measure(
 @OUT
 def report(model: str, split: Split, out: Path) -> None:
     """Print and write the tables."""
+    from .collect import is_seen
     from .report import found, mended
 
-    found(model, split, _read(out / f"{model}-{split}.jsonl")).show(out / "found")
+    windows = _read(out / f"{model}-{split}.jsonl")
+    found(model, split, windows).show(out / "found")
+    taken = {row["id"] for row in windows if is_seen(row)}
     if (out / f"{model}-{split}-ways.jsonl").is_file():
         click.echo()
-        mended(model, split, _read(out / f"{model}-{split}-ways.jsonl")).show(out / "mended")
+        mended(model, split, _read(out / f"{model}-{split}-ways.jsonl"), taken).show(out / "mended")
 
 
 @loops.command()

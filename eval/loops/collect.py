@@ -16,7 +16,7 @@ from whisper.utils import compression_ratio
 
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
-from whisper_steer.guard.attention import goes_on, places_of
+from whisper_steer.guard.attention import NOBODY, goes_on, places_of
 from whisper_steer.guard.decode import Guarded
 from whisper_steer.guard.loops import Loop, ending
 
@@ -70,15 +70,22 @@ def row(model: Whisper, clip: Clip) -> dict[str, Any]:
     }
 
 
+def looks(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of the guard's looks at a window at which it takes it for a loop; the first ends it."""
+    nobody = row["no_speech_prob"] > NOBODY
+    return [
+        look for look in row["seen"] if nobody or not goes_on(torch.tensor(look["places"]), look["period"])
+    ]
+
+
 def is_seen(row: dict[str, Any]) -> bool:
     """Whether the guard takes a window for a loop."""
-    return any(not goes_on(torch.tensor(seen["places"]), seen["period"]) for seen in row["seen"])
+    return bool(looks(row))
 
 
 def is_early(row: dict[str, Any]) -> bool:
     """Whether the guard takes what was said again and again for a loop while it is no longer than what was said."""
-    looks = [s for s in row["seen"] if not goes_on(torch.tensor(s["places"]), s["period"])]
-    return any(look["times"] <= row["extra"]["times"] for look in looks[:1])
+    return any(look["times"] <= row["extra"]["times"] for look in looks(row)[:1])
 
 
 class _Recorded(Guarded):

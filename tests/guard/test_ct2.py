@@ -63,12 +63,11 @@ def test_windows_side_by_side_are_decoded_again(tiny_en_folder: Path, alarm: np.
     from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
 
     options: dict[str, Any] = {"device": "cpu", "compute_type": "float32", "cpu_threads": 1, "steering": None}
-    batched = BatchedInferencePipeline(
-        WhisperModel(tiny_en_folder, repetition_guard=True, **options)
-    ).transcribe
-    segments = list(
-        batched(alarm, **OPTIONS, without_timestamps=False, vad_filter=False, clip_timestamps=WINDOW)[0]
+    pipeline = BatchedInferencePipeline(WhisperModel(tiny_en_folder, repetition_guard=True, **options))
+    found = pipeline.transcribe(
+        alarm, **OPTIONS, without_timestamps=False, vad_filter=False, clip_timestamps=WINDOW
     )
+    segments = list(found[0])
     assert segments
     assert not loops(segments)
     assert {"loop_mended": True} in [segment.steering for segment in segments]

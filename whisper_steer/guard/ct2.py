@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from whisper_steer.guard.attention import goes_on, places_of
+from whisper_steer.guard.attention import NOBODY, goes_on, places_of
 from whisper_steer.guard.decode import Unit
 from whisper_steer.guard.loops import Looking, Loop
 from whisper_steer.guard.mend import SIZE, STEP
@@ -91,9 +91,11 @@ class Guarding:
     ) -> tuple[Loop, _Heard] | None:
         heard: list[_Heard] = []
 
+        nobody = found[row].no_speech_prob > NOBODY
+
         def is_loop(_sampled: Sequence[int], loop: Loop) -> bool:
             heard[:] = heard or [self._heard(features, prompts, found, row)]
-            return not goes_on(places_of(torch.tensor(heard[0].at), loop, 0), loop.period)
+            return nobody or not goes_on(places_of(torch.tensor(heard[0].at), loop, 0), loop.period)
 
         loop = Looking(self.first_time, is_loop).first(found[row].sequences_ids[0])
         return None if loop is None else (loop, heard[0])

@@ -1,14 +1,15 @@
 """`whisper.decode` with a guard against loops: stock's result, to the bit, for every window that does not loop.
 
 Greedy decoding is watched token by token and ends where a loop is seen; of beam search and of sampling the result is
-looked at. A loop is one where tokens repeat and the attention does not go on with the repetitions. The first unit
-stays, and what follows is decoded anew by a `Way`. By default the text ends there with a timestamp, from which stock's
-loop reads on in a window of its own; so it does where another way loops again.
+looked at. A loop is one where tokens repeat and the attention does not go on with them, or nobody is heard. The first
+unit stays, and what follows is decoded anew by a `Way`. By default the text ends there with a timestamp, from which
+stock's loop reads on in a window of its own; so it does where another way loops again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -17,7 +18,7 @@ from whisper.decoding import DecodingOptions, DecodingResult, DecodingTask, Logi
 from whisper.model import Whisper
 from whisper.utils import compression_ratio
 
-from whisper_steer.guard.attention import goes_on, heard_at, places_of
+from whisper_steer.guard.attention import NOBODY, goes_on, heard_at, no_speech_prob, places_of
 from whisper_steer.guard.loops import Looking, Loop
 from whisper_steer.guard.mend import Way, carry_on, ended
 
@@ -59,6 +60,7 @@ class Guarded(DecodingTask):  # type: ignore[misc]
         self.passes = 0
         """of the decoder over all tokens so far, to look where its attention was"""
         self._features: Tensor
+        self._no_speech_prob: float | None = None
         self.watch: _Watch | None = None
         """of greedy decoding"""
         if self.n_group == 1:
@@ -81,18 +83,29 @@ class Guarded(DecodingTask):  # type: ignore[misc]
         return self.watch.loop or self.watch.looking.at(sampled)
 
     def is_loop(self, sampled: Sequence[int], loop: Loop) -> bool:
-        """Whether repeated tokens are a loop: the attention does not go on with the repetitions."""
-        return not goes_on(places_of(self.heard(sampled), loop, self.sample_begin), loop.period)
+        """Whether repeated tokens are a loop: the attention does not go on with the repetitions, or nobody is heard."""
+        if not goes_on(places_of(self.heard(sampled), loop, self.sample_begin), loop.period):
+            return True
+        if self._no_speech_prob is None:
+            with self._beside():
+                self._no_speech_prob = no_speech_prob(self, self._features)
+        return self._no_speech_prob > NOBODY
 
     def heard(self, sampled: Sequence[int]) -> Tensor:
         """Seconds at which the decoder listened when it wrote each token, prompt included: (n,)."""
         self.passes += 1
-        # Stock's hooks append to its cache whatever passes: hand them an empty one meanwhile.
+        with self._beside():
+            return heard_at(self.model, self._features, [*self.initial_tokens, *sampled])
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """Passes of the decoder beside the decoding: stock's hooks append to its cache whatever passes, and are handed
+        an empty one meanwhile."""
         cache = self.inference.kv_cache
         kept = dict(cache)
         cache.clear()
         try:
-            return heard_at(self.model, self._features, [*self.initial_tokens, *sampled])
+            yield
         finally:
             cache.clear()
             cache.update(kept)
