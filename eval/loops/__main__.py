@@ -59,6 +59,7 @@ def make(model: str, data: str, split: Split, limit: int | None, seconds: float 
 @SPLIT
 @SECONDS
 @click.option("--heads-of", type=int, multiple=True, help="Blocks whose heads are patched one by one.")
+@click.option("--pairs/--no-pairs", default=True, show_default=True, help="Two blocks patched at a time.")
 @click.option("--fallback/--no-fallback", default=True, show_default=True, help="Temperatures as well; slow.")
 @OUT
 def measure(
@@ -67,6 +68,7 @@ def measure(
     split: Split,
     seconds: float | None,
     heads_of: tuple[int, ...],
+    pairs: bool,
     fallback: bool,
     out: Path,
 ) -> None:
@@ -83,7 +85,7 @@ def measure(
     rows = [row for row in _read(out / f"{model}-{split}.jsonl") if row["seen"] and kind_of(row) != KINDS[2]]
     loaded = load_model(model)
     dims = loaded.dims
-    chosen = ways(dims.n_text_layer, dims.n_text_head, heads_of)
+    chosen = ways(dims.n_text_layer, dims.n_text_head, heads_of, pairs)
     pairs = [(clips[row["id"]], row) for row in rows if row["id"] in clips]
     measured(loaded, pairs, chosen, out / f"{model}-{split}-ways.jsonl", seconds, fallback)
 

@@ -28,7 +28,7 @@ LIMIT = 45
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
-def ways(n_blocks: int, n_heads: int, heads_of: Sequence[int] = ()) -> list[Way]:
+def ways(n_blocks: int, n_heads: int, heads_of: Sequence[int] = (), pairs: bool = True) -> list[Way]:
     """What decodes on from the first unit: nothing changed; blocks of the cross-attention patched, pairs of them, all
     of them, and single heads of some blocks; no three tokens twice; the end."""
     every = range(n_blocks)
@@ -37,7 +37,7 @@ def ways(n_blocks: int, n_heads: int, heads_of: Sequence[int] = ()) -> list[Way]
         return tuple((i, head) for head in range(n_heads))
 
     found = [Way("unchanged"), *(Way(f"block {i}", block(i)) for i in every)]
-    found += [Way(f"blocks {i} and {j}", block(i) + block(j)) for i, j in combinations(every, 2)]
+    found += [Way(f"blocks {i} and {j}", block(i) + block(j)) for i, j in combinations(every, 2) if pairs]
     found += [Way("all blocks", tuple(pair for i in every for pair in block(i)))]
     found += [Way("all blocks, 5 tokens", found[-1].patched, steps=5)]
     found += [Way(f"block {i} head {head}", ((i, head),)) for i in heads_of for head in range(n_heads)]

@@ -17,7 +17,7 @@ from .collect import is_early, is_seen
 Rows = Sequence[dict[str, Any]]
 PAPER = {"one block": 76.0, "two blocks": 89.0, "one head": 78.0}
 """% of loops mended, large-v3 (arXiv 2508.15882): block 23 of 32; with block 18; its head 13 alone"""
-GUARD = "the guard: cut where it takes it for a loop"
+GUARD, FALLBACK = "the guard: cut what it takes for a loop", "temperature fallback"
 KINDS = ["non-speech", "speech", "said again and again"]
 
 
@@ -43,9 +43,15 @@ def found(model: str, split: str, rows: Rows) -> Findings:
 
 def mended(model: str, split: str, rows: Rows, taken: set[str]) -> Findings:
     """What share of the windows with repeated tokens each way mends: no loop is left, and stock's compression ratio is
-    kept. ``taken``: those that the guard takes for loops, ids; it cuts these and leaves the others."""
-    kept = [row for row in rows if row["way"] == ("cut" if row["id"] in taken else "unchanged")]
-    rows = [*({**row, "way": GUARD} for row in kept), *rows]
+    kept. ``taken``: those that the guard takes for loops, ids; it cuts these and leaves the others, as they are or to
+    stock's temperatures."""
+    guarded = [
+        {**row, "way": name}
+        for name, otherwise in {GUARD: "unchanged", f"{GUARD}, else {FALLBACK}": FALLBACK}.items()
+        for row in rows
+        if row["way"] == ("cut" if row["id"] in taken else otherwise)
+    ]
+    rows = [*guarded, *rows]
     names = list(dict.fromkeys(row["way"] for row in rows))
     table, values = [], []
     for name in names:
