@@ -86,8 +86,8 @@ def measure(
     loaded = load_model(model)
     dims = loaded.dims
     chosen = ways(dims.n_text_layer, dims.n_text_head, heads_of, pairs)
-    pairs = [(clips[row["id"]], row) for row in rows if row["id"] in clips]
-    measured(loaded, pairs, chosen, out / f"{model}-{split}-ways.jsonl", seconds, fallback)
+    todo = [(clips[row["id"]], row) for row in rows if row["id"] in clips]
+    measured(loaded, todo, chosen, out / f"{model}-{split}-ways.jsonl", seconds, fallback)
 
 
 @loops.command()
