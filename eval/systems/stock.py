@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import whisper_steer
+from whisper_steer.data.clips import Audio
+
+from ..metrics import Output
+from ..session import Session
 from .base import System, register
 
 
@@ -42,3 +47,18 @@ class NoCondition(System):
     stage = "stock"
     about = "condition_on_previous_text=False; differs from stock on recordings over 30 s only"
     options = {"condition_on_previous_text": False}  # noqa: RUF012
+
+
+@register
+class RepetitionGuard(System):
+    name = "repetition-guard"
+    stage = "decoder"
+    about = "stock with whisper-steer's repetition guard, and no gate"
+
+    def transcribe(self, session: Session, audio: Audio) -> Output:
+        session.start()
+        options = session.options
+        result = whisper_steer.transcribe(
+            session.model, audio, steering=None, repetition_guard=True, **options
+        )
+        return session.output(result)
