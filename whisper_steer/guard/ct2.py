@@ -17,8 +17,7 @@ from typing import Any
 import torch
 
 from whisper_steer.guard.attention import NOBODY, goes_on, places_of
-from whisper_steer.guard.decode import Unit
-from whisper_steer.guard.loops import Looking, Loop
+from whisper_steer.guard.loops import Looking, Loop, Unit
 from whisper_steer.guard.mend import SIZE, STEP
 from whisper_steer.models.attention import FRAME_SECONDS
 
@@ -90,7 +89,6 @@ class Guarding:
         self, features: Any, prompts: Any, found: Sequence[Any], row: int
     ) -> tuple[Loop, _Heard] | None:
         heard: list[_Heard] = []
-
         nobody = found[row].no_speech_prob > NOBODY
 
         def is_loop(_sampled: Sequence[int], loop: Loop) -> bool:
@@ -107,7 +105,7 @@ class Guarding:
         earlier window, nothing follows.
         """
         tokens: list[int] = found.sequences_ids[0][: loop.kept]
-        unit = tuple(sorted(tokens[place] for place in loop.places[: loop.period]))
+        unit = loop.unit(tokens)
         again, self._unit = unit == self._before, unit
         texts = sum(token < self.eot for token in tokens)
         logprob = sum(math.log(max(p, 1e-10)) for p in heard.probabilities[:texts]) / max(1, texts)

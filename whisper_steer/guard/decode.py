@@ -19,15 +19,11 @@ from whisper.model import Whisper
 from whisper.utils import compression_ratio
 
 from whisper_steer.guard.attention import NOBODY, goes_on, heard_at, no_speech_prob, places_of
-from whisper_steer.guard.loops import Looking, Loop
+from whisper_steer.guard.loops import Looking, Loop, Unit
 from whisper_steer.guard.mend import Way, carry_on, ended
 
 DEFAULT = Way("read on", cut="resume")
 """what works best on the loops it was chosen on"""
-
-
-Unit = tuple[int, ...]
-"""the tokens of a loop's unit, sorted: the same wherever in it a loop begins"""
 
 
 def decode(
@@ -48,7 +44,7 @@ def decode(
     loop = task.loop_in(found.tokens)
     if loop is None:
         return found, None
-    unit = tuple(sorted(found.tokens[place] for place in loop.places[: loop.period]))
+    unit = loop.unit(found.tokens)
     return task.mended(found, loop, replace(way, cut="end") if unit == before else way), unit
 
 

@@ -17,6 +17,10 @@ FEWEST_TIMES = 3
 """a unit stands there"""
 
 
+Unit = tuple[int, ...]
+"""the tokens of a loop's unit, sorted: the same wherever in it a loop begins"""
+
+
 @dataclass(frozen=True)
 class Loop:
     """Repetitions that the tokens end in."""
@@ -32,6 +36,10 @@ class Loop:
     def kept(self) -> int:
         """How many of the tokens stand up to the end of the first unit."""
         return self.places[self.period - 1] + 1
+
+    def unit(self, tokens: Sequence[int]) -> Unit:
+        """Of the tokens that it was found in, or of those up to the end of the first unit."""
+        return tuple(sorted(tokens[place] for place in self.places[: self.period]))
 
     @property
     def wait(self) -> int:
@@ -93,4 +101,4 @@ def first(sampled: Sequence[int], first_time: int) -> Loop | None:
     return Looking(first_time, lambda _sampled, _loop: True).first(sampled)
 
 
-__all__ = ["Looking", "Loop", "ending", "first"]
+__all__ = ["Looking", "Loop", "Unit", "ending", "first"]

@@ -24,6 +24,7 @@ from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.encoders.prefix import Prefix, run_from
 from whisper_steer.guard import decode as guard
+from whisper_steer.guard.loops import Unit
 
 
 class Keeping(Prefix):
@@ -67,8 +68,8 @@ class Remembering:
         self._mended: set[tuple[float, ...]] = set()
         self._watch = watch
         self._found: tuple[DecodingResult, DecodingOptions] | None = None
-        self._unit: guard.Unit | None = None
-        self._before: guard.Unit | None = None
+        self._unit: Unit | None = None
+        self._before: Unit | None = None
         self._mel: Tensor | None = None
         self._features: Tensor
 
