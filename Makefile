@@ -1,9 +1,10 @@
 # make demo: installs into .venv, then transcribes the demonstration with stock Whisper and with steering.
 # make test: the checks and tests that .ci/run calls.
+# make results: puts the tables of benchmarks/results/ into the docs. make docs: builds the site into site/.
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup weights clean
+.PHONY: demo test setup weights results docs clean
 setup: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints-cpu.txt
@@ -28,5 +29,16 @@ test: setup
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
+LOGS := $(wildcard benchmarks/results/saelog-*.json benchmarks/results/gates-*.json)
+
+results: setup
+	for log in $(LOGS); do $(BIN)/python -m whisper_steer.lab.report $$log > $${log%.json}.md || exit 1; done
+	$(BIN)/python -m benchmarks.laboratory_summary
+	$(BIN)/python -m benchmarks.tables
+
+docs: setup
+	$(BIN)/python -m pip install --quiet -c constraints-cpu.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

@@ -2,7 +2,7 @@
 
 ``make results``, or ``python -m benchmarks.tables``, rewrites every table that stands under a line such as
 
-    <!-- table: recordings-tiny.en.md 3; rows: ^\\| ours; columns: system, WER; bold: ours-skip -->
+    <!-- table: recordings-tiny.en.md 3; rows: ^\\| ours; columns: system | WER; bold: ours-skip -->
 
 with the fourth table of ``benchmarks/results/recordings-tiny.en.md`` (tables count from 0): the rows that the regular
 expression finds, the columns named, in that order, and the cells of rows that ``bold`` finds in bold. With ``--check``
@@ -26,7 +26,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 TABLE = re.compile(r"(?:^\|.*(?:\n|\Z))+", re.MULTILINE)
 MARKED = re.compile(r"(<!-- table: (?P<spec>.*?) -->\n\n?)(?P<table>(?:^\|.*(?:\n|\Z))*)", re.MULTILINE)
 BY_HAND = re.compile(r"<!-- by hand: .+? -->\n\n?\Z", re.DOTALL)
-FIGURE = re.compile(r"\d\.\d|\d ?%|\d{2}")
+FIGURE = re.compile(r"\| *\**[-+]?\d[\d.,]*[ %/(\[*|]")
+"""a cell that begins with a number"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Spec:
             raise DataError(
                 f"table marker {text!r}: write FILE NUMBER, then rows:, columns:, bold:, parted by ;"
             )
-        columns = tuple(c.strip() for c in named.get("columns", "").split(",") if c.strip())
+        columns = tuple(c.strip() for c in named.get("columns", "").split("|") if c.strip())
         return cls(found[1], int(found[2]), named.get("rows", ""), columns, named.get("bold", ""))
 
 
