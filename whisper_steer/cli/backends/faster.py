@@ -10,7 +10,7 @@ from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 
 from whisper_steer.audio.load import load_audio
 from whisper_steer.cli.backends.base import Runtime, language_code, refuse_missing, result_of, say
-from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
+from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.runtimes.results import clips_of, cut, everything
 
 
