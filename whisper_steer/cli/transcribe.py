@@ -100,6 +100,10 @@ def transcribe(
         raise click.UsageError("--flag_risk needs steering")
     if print_colors and (not options["verbose"] or flag_risk is not None):
         raise click.UsageError("--print_colors goes neither with --verbose False nor with --flag_risk")
+    if print_colors and backend == "transformers":
+        raise click.UsageError(
+            "--print_colors needs words' probabilities, which --backend transformers lacks"
+        )
     runtime = _runtime(backend, options, auto_fit)
 
     from whisper_steer.cli import colours

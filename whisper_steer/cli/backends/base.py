@@ -43,7 +43,6 @@ NOT_IN = {
     "faster": ("carry_initial_prompt",),
     "transformers": (
         "carry_initial_prompt",
-        "word_timestamps",
         "hallucination_silence_threshold",
         "patience",
         "length_penalty",
