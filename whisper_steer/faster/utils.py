@@ -2,6 +2,7 @@
 
 from faster_whisper.utils import (
     available_models,
+    disabled_tqdm,
     download_model,
     format_timestamp,
     get_assets_path,
@@ -11,6 +12,7 @@ from faster_whisper.utils import (
 
 __all__ = [
     "available_models",
+    "disabled_tqdm",
     "download_model",
     "format_timestamp",
     "get_assets_path",

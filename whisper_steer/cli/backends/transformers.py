@@ -133,7 +133,8 @@ class Transformers:
                 segments.append({"id": len(segments), **times, "text": text, "tokens": tokens})
                 if "token_timestamps" in piece:
                     ends = piece["token_timestamps"].tolist()
-                    segments[-1]["words"] = words_of(whole, ends, cutting, *marks)
+                    words = segments[-1]["words"] = words_of(whole, ends, cutting, *marks)
+                    segments[-1] |= {"start": words[0]["start"], "end": words[-1]["end"]} if words else {}
         return segments
 
 
