@@ -1,4 +1,4 @@
-"""The command lines of openai-whisper and whisper-ctranslate2 on a genuine model: options, an address, times of words."""
+"""Command lines of openai-whisper and whisper-ctranslate2 on a genuine model: options, an address, times of words."""
 
 from __future__ import annotations
 
