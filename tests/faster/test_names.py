@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
+import whisper_steer
 import whisper_steer.faster as ours
-from whisper_steer.audio.load import SAMPLE_RATE
-from whisper_steer.data.pack import load_speech
+from whisper_steer.audio.load import SAMPLE_RATE, load_audio
 from whisper_steer.faster import BatchedInferencePipeline, WhisperModel, decode_audio
 from whisper_steer.models.weights import folder_of
 
@@ -63,10 +63,8 @@ def genuine(request: pytest.FixtureRequest) -> WhisperModel:
 
 @pytest.fixture(scope="module")
 def sentence() -> np.ndarray:
-    """A sentence of a few seconds; a second of near silence at both ends."""
-    clip = next(c for c in load_speech("choose") if c.language == "en" and 3 < c.seconds < 5)
-    quiet = 1e-4 * np.random.default_rng(0).standard_normal(SAMPLE_RATE).astype(np.float32)
-    return np.concatenate([quiet, clip.samples(), quiet])
+    """3.2 s of speech from 0.5 s on."""
+    return load_audio(Path(whisper_steer.__file__).parent / "assets/demo.flac")[: 4 * SAMPLE_RATE]
 
 
 def test_a_sentence_its_words_and_its_language(genuine: WhisperModel, sentence: np.ndarray) -> None:
@@ -94,6 +92,7 @@ def test_prefix_hotwords_and_silero_reach_the_decoder(genuine: WhisperModel, sen
         segments, info = transcribe(sentence, **options)
         assert list(segments)
         assert info.transcription_options.hotwords == "Elbridge"
+        assert (info.vad_options.min_silence_duration_ms, info.vad_options.speech_pad_ms) == (500, 200)
     plain, info = genuine.transcribe(np.zeros(SAMPLE_RATE, np.float32), **options)
     assert list(plain) == []
 

@@ -38,6 +38,7 @@ from whisper_steer.runtimes.faster_shared import (
     passed_on,
     read,
     silero,
+    silero_options,
 )
 from whisper_steer.steer.steering import Mode, Steering, steering_for
 
@@ -162,8 +163,10 @@ class WhisperModel(faster_whisper.WhisperModel):  # type: ignore[misc]
         samples = read(audio)
         hearing = self.steering.listen(self.prefix, samples)
         given = results.clips_of(clip_timestamps, hearing.seconds)
+        kwargs["vad_parameters"] = vad_parameters  # it goes into the info
         if vad_filter:
-            given = results.common(given, silero(samples, vad_parameters))
+            kwargs["vad_parameters"] = asked = silero_options(vad_parameters)
+            given = results.common(given, silero(samples, asked))
         if hearing.whole and not vad_filter:
             segments, info = stock(samples, clip_timestamps=clip_timestamps)
             return described(segments, info, self.steering, hearing, guard)

@@ -28,6 +28,7 @@ from whisper_steer.runtimes.faster_shared import (
     passed_on,
     read,
     silero,
+    silero_options,
 )
 from whisper_steer.steer.steering import Steering
 
@@ -98,9 +99,12 @@ class BatchedInferencePipeline(faster_whisper.BatchedInferencePipeline):  # type
         samples = read(audio)
         hearing = steering.listen(self.model.prefix, samples)
         given = [(clip["start"], clip["end"]) for clip in clip_timestamps or []] or [(0.0, hearing.seconds)]
-        if vad_filter:
-            given = results.common(given, silero(samples, vad_parameters))
         longest = float(kwargs.get("chunk_length") or CHUNK_LENGTH)
+        kwargs["vad_parameters"] = vad_parameters  # it goes into the info
+        if vad_filter:
+            asked = silero_options(vad_parameters, max_speech_duration_s=longest, min_silence_duration_ms=160)
+            kwargs["vad_parameters"] = asked
+            given = results.common(given, silero(samples, asked))
         clips = results.pieces(steering, hearing, given, longest)
         if not clips:
             return nothing(stock, steering, hearing, kwargs, vad_filter=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from faster_whisper.transcribe import TranscriptionInfo as StockInfo
+from faster_whisper.vad import VadOptions, get_speech_timestamps
 from whisper.audio import SAMPLE_RATE
 
 from whisper_steer.audio.load import load_audio
@@ -68,9 +69,14 @@ def nothing(
     return described(iter(()), info, steering, hearing)
 
 
-def silero(samples: np.ndarray, parameters: Any) -> results.Clips:
-    from faster_whisper.vad import VadOptions, get_speech_timestamps
-
-    options = VadOptions(**parameters) if isinstance(parameters, dict) else parameters
+def silero(samples: np.ndarray, options: VadOptions) -> results.Clips:
+    """Where Silero hears speech, in seconds."""
     found = get_speech_timestamps(samples, options)
     return [(chunk["start"] / SAMPLE_RATE, chunk["end"] / SAMPLE_RATE) for chunk in found]
+
+
+def silero_options(parameters: dict[str, Any] | VadOptions | None, **defaults: Any) -> VadOptions:
+    """What a user gave as ``vad_parameters``; ``defaults`` where it is None."""
+    if isinstance(parameters, VadOptions):
+        return parameters
+    return VadOptions(**(defaults if parameters is None else parameters))
