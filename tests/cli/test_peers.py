@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from functools import partial
+from functools import partial, wraps
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ def test_a_command_line_of_whisper_ctranslate2(
     given: list[dict[str, Any]] = []
     stock = faster_whisper.BatchedInferencePipeline.transcribe
 
+    @wraps(stock)
     def watched(self: Any, audio: Any, **options: Any) -> Any:
         given.append(options)
         return stock(self, audio, **options)
