@@ -3,9 +3,6 @@
 It listens with the first blocks of the model's encoder, read from the same folder and run by PyTorch, and hands the
 spans of speech to faster-whisper: one after another as its ``clip_timestamps``, or in batches (`faster_batched`). A
 recording in which somebody speaks throughout is transcribed without any change.
-
-whisperX takes such a model too: ``class Steered(WhisperModel, whisperx.asr.WhisperModel): pass``, then
-``whisperx.load_model(name, device, model=Steered(name, device=device))``.
 """
 
 from __future__ import annotations
