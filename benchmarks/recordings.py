@@ -36,10 +36,10 @@ from whisper_steer.errors import ArtifactError
 from whisper_steer.eval import conditions, recordings, vads
 from whisper_steer.eval.metrics import Output
 from whisper_steer.eval.report import table
+from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.formats.hf import import_transformers, save_hf
 from whisper_steer.models.load import load_model
-from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.runtimes.results import flat, in_whole_frames
 from whisper_steer.runtimes.transformers import wrap
 from whisper_steer.steer.steering import Steering

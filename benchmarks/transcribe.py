@@ -25,9 +25,9 @@ import whisper
 from benchmarks.common import RATE, machine, mixed, sounds, steering_for
 from whisper_steer import transcribe
 from whisper_steer.errors import ArtifactError
+from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.models.load import load_model
-from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.steer.steering import Steering
 
 Run = Callable[[np.ndarray], str]

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
         Whisper,
         decode,
         detect_language,
-        log_mel_spectrogram,
         pad_or_trim,
     )
 
+    from whisper_steer.audio import log_mel_spectrogram
     from whisper_steer.audio.load import load_audio
     from whisper_steer.gate.hearing import Hearing
     from whisper_steer.gate.spans import Span
@@ -42,6 +42,7 @@ _HOME = {
     "listen": "whisper_steer.runtimes.openai",
     "load_audio": "whisper_steer.audio.load",
     "load_model": "whisper_steer.models.load",
+    "log_mel_spectrogram": "whisper_steer.audio",
     "transcribe": "whisper_steer.runtimes.openai",
     "wrap": "whisper_steer.runtimes.transformers",
     **dict.fromkeys(
@@ -52,12 +53,14 @@ _HOME = {
             "Whisper",
             "decode",
             "detect_language",
-            "log_mel_spectrogram",
             "pad_or_trim",
         ],
         "whisper",
     ),
 }
+
+_MODULES = ("audio", "decoding", "model", "normalizers", "timing", "tokenizer", "utils")
+"""those that openai-whisper's programs reach as ``whisper.audio`` and so on"""
 
 __all__ = [
     "Artifact",
@@ -84,10 +87,12 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker sees the imports above, and tells a misspelt name
 
     def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"whisper_steer.{name}")
         if name not in _HOME:
             raise AttributeError(f"module 'whisper_steer' has no attribute {name!r}")
         return getattr(importlib.import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_MODULES, "__version__"])

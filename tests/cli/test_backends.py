@@ -140,8 +140,8 @@ def test_options_that_a_runtime_lacks_are_refused(long_path: Path, recording: Pa
     for options, named in (
         (["--batched", "True"], "--batched does not go with --backend openai"),
         (
-            ["--backend", "transformers", "--word_timestamps", "True"],
-            "--word_timestamps is not in transformers",
+            ["--backend", "transformers", "--patience", "2", "--beam_size", "2"],
+            "--patience is not in transformers",
         ),
         (["--backend", "transformers", "--batched", "True"], "--backend faster"),
         (["--backend", "transformers", "--compute_type", "int8"], "--compute_type int8"),

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,8 @@ from whisper.model import Whisper
 
 from whisper_steer.audio.load import load_audio
 from whisper_steer.cli.options import STOCK
+from whisper_steer.cli.parsing import whole_name
+from whisper_steer.cli.transcribe import transcribe
 from whisper_steer.runtimes import openai as transcription
 
 stock_command = importlib.import_module("whisper.transcribe")  # the package has a function of that name
@@ -64,6 +67,19 @@ def test_names_and_defaults_are_those_of_stock(stock_parser: argparse.ArgumentPa
         k: v for k, v in theirs.items() if k not in other
     }
     assert ours["model"] is None
+
+
+def test_a_beginning_that_is_enough_for_stock_is_enough_here(stock_parser: argparse.ArgumentParser) -> None:
+    options = {n: p for p in transcribe.params if isinstance(p, click.Option) for n in p.opts}
+    tried = 0
+    for action in stock_parser._actions:
+        name = action.option_strings[0] if action.option_strings else ""
+        for length in range(3, len(name)):
+            if len(stock_parser._get_option_tuples(name[:length])) == 1 and name != "--help":
+                assert whole_name(name[:length], options) == name
+                assert whole_name("--" + name[2:length].replace("_", "-"), options) == name
+                tried += 1
+    assert tried > 200
 
 
 OTHER_VALUES = {

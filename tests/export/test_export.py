@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -48,7 +49,7 @@ def test_the_folder_loads_in_its_stock_runtime(
     expected = encoded(tiny_model, mel, steering)
     export(tiny_model, tmp_path / "out", format=format, steering=steering)
     found = load_exported(tmp_path / "out")(mel)
-    assert torch.allclose(found, expected, rtol=2e-2, atol=2e-2)  # hf and ct2 keep fp16
+    assert torch.allclose(found, expected, rtol=2e-2, atol=2e-2)  # ct2 keeps fp16
     card = json.loads((tmp_path / "out" / "card.json").read_text(encoding="utf-8"))
     assert card["name"] == "by-hand"
     assert (card["baked"]["method"], card["format"]) == ("mean-difference", format)
@@ -66,6 +67,23 @@ def test_openai_whisper_transcribes_with_it(
     samples, _ = soundfile.read(wav_files["tone"], dtype="float32")
     options: dict[str, Any] = {"temperature": 0.0, "fp16": False, "sample_len": 8}
     assert loaded.transcribe(samples, **options)["text"] != tiny_model.transcribe(samples, **options)["text"]
+
+
+def test_plain_transformers_transcribes_with_the_genuine_model(
+    tiny_en: Whisper, spoken: np.ndarray, tmp_path: Path
+) -> None:
+    """By ``from_pretrained`` as its documentation has it, on a CPU; greedily, to the text of openai-whisper."""
+    import transformers
+
+    export(tiny_en, tmp_path / "out", format="hf")
+    model = transformers.WhisperForConditionalGeneration.from_pretrained(tmp_path / "out")
+    processor = transformers.WhisperProcessor.from_pretrained(tmp_path / "out")
+    samples = spoken[: 5 * 16000]
+    features = processor(samples, sampling_rate=16000, return_tensors="pt").input_features
+    (found,) = processor.batch_decode(model.generate(features), skip_special_tokens=True)
+    options = whisper.DecodingOptions(language="en", without_timestamps=True, fp16=False)
+    window = whisper.pad_or_trim(whisper.log_mel_spectrogram(whisper.pad_or_trim(samples)), 3000)
+    assert found.strip() == whisper.decode(tiny_en, window, options).text != ""
 
 
 def test_conversion_without_steering_keeps_the_model(tiny_model: Whisper, mel: Any, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def loops(segments: list[Any]) -> bool:
 def test_a_loop_ends_and_what_follows_is_read_on(
     tiny_en_folder: Path, alarm: np.ndarray, spoken: np.ndarray
 ) -> None:
-    from whisper_steer.runtimes.faster import WhisperModel
+    from whisper_steer.faster import WhisperModel
 
     options: dict[str, Any] = {"device": "cpu", "compute_type": "float32", "cpu_threads": 1, "steering": None}
     stock = WhisperModel(tiny_en_folder, **options)
@@ -60,7 +60,7 @@ def test_a_loop_ends_and_what_follows_is_read_on(
 
 
 def test_windows_side_by_side_are_decoded_again(tiny_en_folder: Path, alarm: np.ndarray) -> None:
-    from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
+    from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 
     options: dict[str, Any] = {"device": "cpu", "compute_type": "float32", "cpu_threads": 1, "steering": None}
     pipeline = BatchedInferencePipeline(WhisperModel(tiny_en_folder, repetition_guard=True, **options))

@@ -19,11 +19,11 @@ from whisper.model import Whisper
 
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import ArtifactError, AudioError, FingerprintError, ModelError, UsageError
+from whisper_steer.faster import BatchedInferencePipeline, Segment, WhisperModel
 from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.models.hooks import run
 from whisper_steer.models.load import load_model
 from whisper_steer.runtimes.ct2 import to_tensor
-from whisper_steer.runtimes.faster import BatchedInferencePipeline, Segment, WhisperModel
 from whisper_steer.runtimes.faster_results import with_text
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.steering import Steering

@@ -346,7 +346,7 @@ def test_wrong_use_is_told(
     other = make_artifact(tiny_model.encoder, threshold=0.0)
     ours = wrap(pipeline_of(small), Steering(other))
     for given, error, named in (
-        ("https://example.org/a.wav", UsageError, "download the recording"),
+        ("http://127.0.0.1:9/a.wav", AudioError, "check the address"),  # nobody listens there
         ({"raw": np.zeros(5)}, UsageError, "'sampling_rate'"),
         (str(tmp_path / "none.wav"), AudioError, "does not exist"),
     ):

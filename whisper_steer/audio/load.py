@@ -1,4 +1,4 @@
-"""Audio input: any file, bytes, stdin or array becomes float32 mono at 16 kHz, without an ffmpeg binary.
+"""Audio input: any file, address, bytes, stdin or array becomes float32 mono at 16 kHz, without an ffmpeg binary.
 
 libsndfile (soundfile) reads what it can; PyAV, which carries the FFmpeg libraries in its wheel, reads the
 rest (mp4, m4a, webm, mov, ...). Blocks are mixed down and resampled as they are read, so a recording with
@@ -12,6 +12,7 @@ bit) would be judged to be without speech although somebody speaks, and larger o
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ SAMPLE_RATE = 16000
 LOUDEST = 100.0
 """the largest magnitude of a sample, 40 dB over full scale; up to here the gate was seen to hear speech as before"""
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _BLOCK = 1 << 18  # samples per channel read at a time by soundfile
 _OVERFLOWS = np.errstate(over="ignore", invalid="ignore")  # to infinity, which `_checked` refuses
 
@@ -40,31 +42,33 @@ Mono = np.ndarray[Any, np.dtype[np.float32]]
 Chunk = tuple[int, Mono]  # (sampling rate in Hz, mono samples)
 
 
-def load_audio(source: str | Path | bytes | np.ndarray, sr: int = SAMPLE_RATE) -> Mono:
+def load_audio(file: str | Path | bytes | np.ndarray, sr: int = SAMPLE_RATE) -> Mono:
     """Read a recording as the waveform that Whisper expects.
 
-    ``source`` is a path, ``"-"`` for stdin, the bytes of a file in any container, or an array that already
-    has the rate ``sr``: ``(samples,)`` or ``(samples, channels)``, floats as they are, integers of 8, 16 or 32 bits
-    divided by their full scale. Channels are averaged with equal weights; rates are converted with soxr (HQ). Float
-    samples beyond +-1 are kept up to `LOUDEST`. A recording of any length above zero is accepted: Whisper pads it to
-    30 s. Only an array may be empty, as in openai-whisper.
+    ``file`` is a path, an address that FFmpeg opens (``https://...``), ``"-"`` for stdin, the bytes of a file in any
+    container, or an array that already has the rate ``sr``: ``(samples,)`` or ``(samples, channels)``, floats as they
+    are, integers of 8, 16 or 32 bits divided by their full scale. Channels are averaged with equal weights; rates are
+    converted with soxr (HQ). Float samples beyond +-1 are kept up to `LOUDEST`. A recording of any length above zero is
+    accepted: Whisper pads it to 30 s. Only an array may be empty, as in openai-whisper.
 
     Returns float32 ``(n,)``, contiguous, at ``sr`` Hz; an ``np.memmap`` where it is longer than 20 min.
 
     Raises ``AudioError``, one line, for a file that is missing, a folder, empty, no recording, without audio
-    stream, without samples; for samples that are NaN, infinite or beyond `LOUDEST`; for arrays of other types or
-    shapes; where a long recording finds no room in the temporary folder.
+    stream, without samples; for an address that cannot be read; for samples that are NaN, infinite or beyond `LOUDEST`;
+    for arrays of other types or shapes; where a long recording finds no room in the temporary folder.
     """
-    if isinstance(source, np.ndarray):
-        return _checked(_from_array(source), "the array")
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), "the audio bytes", sr)
-    if str(source) == "-":
+    if isinstance(file, np.ndarray):
+        return _checked(_from_array(file), "the array")
+    if isinstance(file, bytes):
+        return _decode(io.BytesIO(file), "the audio bytes", sr)
+    if str(file) == "-":
         return _decode(io.BytesIO(sys.stdin.buffer.read()), "stdin", sr)
-    path = Path(source)
+    if isinstance(file, str) and _ADDRESS.match(file):
+        return _joined(_resample(_pyav_chunks(file, file), sr), file)
+    path = Path(file)
     try:
-        with path.open("rb") as file:
-            return _decode(file if file.seekable() else io.BytesIO(file.read()), str(path), sr)
+        with path.open("rb") as opened:
+            return _decode(opened if opened.seekable() else io.BytesIO(opened.read()), str(path), sr)
     except IsADirectoryError:
         raise AudioError(f"{path} is a folder: name the recordings in it") from None
     except FileNotFoundError:
@@ -111,7 +115,7 @@ def _soundfile_chunks(file: BinaryIO) -> Iterator[Chunk]:
             yield sound.samplerate, _mixed(block, axis=1)
 
 
-def _pyav_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
+def _pyav_chunks(file: BinaryIO | str, name: str) -> Iterator[Chunk]:
     import av
 
     try:
@@ -128,7 +132,10 @@ def _pyav_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
                 for frame in frames:
                     for planar in to_float.resample(frame):
                         yield planar.sample_rate, _mixed(planar.to_ndarray(), axis=0)
-    except (av.error.FFmpegError, ValueError):
+    except (av.error.FFmpegError, ValueError) as error:
+        if isinstance(file, str) and not isinstance(error, av.error.InvalidDataError):
+            reason = getattr(error, "strerror", None) or error
+            raise AudioError(f"{name} cannot be read ({reason}): check the address, or download it") from None
         raise AudioError(
             f"{name} is not a recording that can be decoded: convert it, for instance to 16-bit WAV"
         ) from None

@@ -123,18 +123,30 @@ RUNTIMES: list[tuple[str, Any, Any, str]] = [
 ]
 """those that openai-whisper's command has not; named as whisper-ctranslate2 names them"""
 
+OUTPUT: list[tuple[str, Any, Any, str]] = [
+    ("pretty_json -p", bool, False, "Write JSON in lines, indented."),
+    ("print_colors", bool, False, "Print words red to green by their probability; times every word."),
+]
+"""likewise; with any backend"""
+
 
 def runtime_options(function: F) -> F:
     """Decorate a click command with all of `RUNTIMES`."""
-    return _decorated(function, RUNTIMES)
+    return decorated(function, RUNTIMES)
 
 
 def stock_options(function: F) -> F:
     """Decorate a click command with all of `STOCK`."""
-    return _decorated(function, STOCK)
+    return decorated(function, STOCK)
 
 
-def _decorated(function: F, table: list[tuple[str, Any, Any, str]]) -> F:
+def output_options(function: F) -> F:
+    """Decorate a click command with all of `OUTPUT`."""
+    return decorated(function, OUTPUT)
+
+
+def decorated(function: F, table: list[tuple[str, Any, Any, str]]) -> F:
+    """Decorate a click command with an option for each row of a table."""
     for names, kind, default, text in reversed(table):
         name, *short = names.split()
         shown = default is not None

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisper_steer.cli.common import choose_model, each_of, output_names, where_speech_is
-from whisper_steer.cli.options import RUNTIMES, SHARE, runtime_options, stock_options, underscored
+from whisper_steer.cli.faster_options import faster_options, for_faster, used
+from whisper_steer.cli.options import (
+    RUNTIMES,
+    SHARE,
+    output_options,
+    runtime_options,
+    stock_options,
+    underscored,
+)
+from whisper_steer.cli.parsing import StockLike
 from whisper_steer.errors import ArtifactError
 from whisper_steer.steer.methods import METHODS
 
@@ -23,7 +32,9 @@ MODES = click.Choice(["skip", "steer", "off"])
 LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_line")
 
 
-@click.command(context_settings={"token_normalize_func": underscored, "max_content_width": 110})
+@click.command(
+    cls=StockLike, context_settings={"token_normalize_func": underscored, "max_content_width": 110}
+)
 @click.argument("audio", nargs=-1, required=True)
 @click.option(
     "--steering", default="auto", show_default=True, help="auto, an artifact's folder or name, or none."
@@ -49,7 +60,9 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
     type=click.Choice(["on", "off"]),
     help="Mend text that repeats itself without end.  [default: on, without steering off]",
 )
+@output_options
 @runtime_options
+@faster_options
 @stock_options
 @click.pass_context
 def transcribe(
@@ -63,15 +76,19 @@ def transcribe(
     flag_risk: float | None,
     auto_fit: bool,
     repetition_guard: str | None,
+    pretty_json: bool,
+    print_colors: bool,
     backend: str,
     **options: Any,
 ) -> None:
     """Write down what is said in each AUDIO, and nothing where nobody speaks.
 
-    AUDIO is a sound or video file, or - for stdin (its outputs are named stdin). Options may be written with _ or
-    with -. Exit codes: 0 all written, 1 some skipped, 2 wrong usage, 130 interrupted.
+    AUDIO is a sound or video file, its address (https://...), or - for stdin (its outputs are named stdin). Options may
+    be written with _ or with -, and shortened; BOOLEAN ones alone mean True. Exit codes: 0 all written, 1 some skipped,
+    2 wrong usage, 130 interrupted.
     """
     names = output_names(audio)
+    options["word_timestamps"] |= print_colors
     layout = _layout(options)
     if options["patience"] is not None and options["beam_size"] is None:
         raise click.UsageError("--patience needs --beam_size")
@@ -81,8 +98,15 @@ def transcribe(
         raise click.UsageError("--method needs --mode steer")
     if flag_risk is not None and (steering == "none" or mode == "off"):
         raise click.UsageError("--flag_risk needs steering")
+    if print_colors and (not options["verbose"] or flag_risk is not None):
+        raise click.UsageError("--print_colors goes neither with --verbose False nor with --flag_risk")
+    if print_colors and backend == "transformers":
+        raise click.UsageError(
+            "--print_colors needs words' probabilities, which --backend transformers lacks"
+        )
     runtime = _runtime(backend, options, auto_fit)
 
+    from whisper_steer.cli import colours
     from whisper_steer.files.output import write_outputs
     from whisper_steer.risk.flags import flagged, line
 
@@ -104,13 +128,16 @@ def transcribe(
         run = _with_backend(backend, runtime, options, {**steered, "repetition_guard": guard})
 
     def write(source: str) -> None:
-        if flag_risk is None:
-            result = run(source, **options)
-        else:  # what is printed in colour is known at the end
-            result = flagged(run(source, **{**options, "verbose": options["verbose"] and None}), flag_risk)
+        at_once = flag_risk is None and not print_colors  # else what is printed in colour is known at the end
+        result = run(source, **(options if at_once else {**options, "verbose": options["verbose"] and None}))
+        if flag_risk is not None:
+            result = flagged(result, flag_risk)
             for segment in result["segments"] if options["verbose"] else []:
                 click.secho(line(segment), fg="red" if segment["flagged"] else None)
-        write_outputs(result, names[source], output_dir, output_format, **layout)
+        if print_colors:
+            for segment in result["segments"]:
+                click.echo(colours.line(segment))
+        write_outputs(result, names[source], output_dir, output_format, pretty_json, **layout)
         if options["verbose"]:
             _say_what_steering_did(source, result)
 
@@ -141,13 +168,14 @@ def _layout(options: dict[str, Any]) -> dict[str, Any]:
 
 def _runtime(backend: str, options: dict[str, Any], auto_fit: bool) -> dict[str, Any]:
     """Take the options of other runtimes out; refuse those that do not go with this one."""
-    runtime = {name: options.pop(name) for name, *_ in RUNTIMES[1:]}
-    used = [name for name, _, default, _ in RUNTIMES[1:] if runtime[name] != default]
-    if backend == "openai" and used:
-        raise click.UsageError(f"--{used[0]} does not go with --backend openai")
+    given = [name for name, _, default, _ in RUNTIMES[1:] if options[name] != default]
+    foreign = {"openai": [*given, *used(options)], "transformers": used(options)}.get(backend)
+    if foreign:
+        raise click.UsageError(f"--{foreign[0]} does not go with --backend {backend}: take --backend faster")
     if backend != "openai" and auto_fit:
         raise click.UsageError("--auto_fit goes with --backend openai; other backends find what it made")
-    return runtime
+    faster = for_faster(options)
+    return {**{name: options.pop(name) for name, *_ in RUNTIMES[1:]}, **faster}
 
 
 def _with_openai(options: dict[str, Any], steered: dict[str, Any], auto_fit: bool) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ JSON has no word for NaN and infinity, which openai-whisper writes nevertheless;
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator
@@ -21,19 +22,28 @@ FORMATS = ("txt", "vtt", "srt", "tsv", "json", "all")
 
 
 def write_outputs(
-    result: dict[str, Any], name: str, output_dir: str | Path, output_format: str, **layout: Any
+    result: dict[str, Any],
+    name: str,
+    output_dir: str | Path,
+    output_format: str,
+    pretty_json: bool = False,
+    **layout: Any,
 ) -> list[Path]:
     """Write ``<output_dir>/<name without suffix>.<format>`` for one of `FORMATS`; returns the paths.
 
     ``result`` as from `transcribe`. ``layout`` is that of the subtitle writers: highlight_words, max_line_count,
-    max_line_width, max_words_per_line. WebVTT has the risk of each segment as a comment, where it is known. A file is
-    either the old one or the whole new one, whatever happens. Raises ``OSError``, for instance when the disk is full.
+    max_line_width, max_words_per_line. ``pretty_json``: in lines, indented. WebVTT has the risk of each segment as a
+    comment, where it is known. A file is either the old one or the whole new one, whatever happens. Raises ``OSError``,
+    for instance when the disk is full.
     """
     formats = FORMATS[:-1] if output_format == "all" else (output_format,)
     with moved_into(Path(output_dir)) as scratch:
         for each in formats:
             shown = finite(result) if each == "json" else _with_whole_words(result)
             get_writer(each, str(scratch))(shown, name, **layout)
+            if each == "json" and pretty_json:
+                for path in scratch.glob("*.json"):
+                    path.write_text(json.dumps(shown, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             if each == "vtt":
                 for path in scratch.glob("*.vtt"):
                     noted = with_notes(path.read_text(encoding="utf-8"), shown["segments"])

@@ -99,11 +99,14 @@ def load_hf(folder: Path) -> Whisper:
 
 
 def save_hf(model: Whisper, folder: Path) -> None:
-    """Write the folder that ``from_pretrained`` and the speech recognition pipeline load: weights in fp16."""
+    """Write the folder that ``from_pretrained`` and the speech recognition pipeline load.
+
+    The weights are float32: ``from_pretrained`` computes in what is stored, and features come in float32.
+    """
     transformers = import_transformers()
     converted: Any = build_hf(model)
     with quiet():
-        converted.half().save_pretrained(folder)
+        converted.save_pretrained(folder)
     save_tokenizer(model, folder)
     transformers.WhisperFeatureExtractor(feature_size=model.dims.n_mels).save_pretrained(folder)
 

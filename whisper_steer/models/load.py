@@ -27,7 +27,7 @@ SMALLEST_VOCABULARY = 51864  # the English one; the multilingual ones are larger
 
 
 def load_model(
-    name_or_path: str | Path,
+    name: str | Path,
     device: str | torch.device | None = None,
     download_root: str | None = None,
     in_memory: bool = False,
@@ -36,7 +36,7 @@ def load_model(
 
     The model's own ``transcribe`` is `whisper_steer.transcribe`; else it is openai-whisper's.
 
-    name_or_path: an official name, taken from ``download_root`` (by default ``~/.cache/whisper``), from an installed
+    name: an official name, taken from ``download_root`` (by default ``~/.cache/whisper``), from an installed
     package of weights (`weights`), or else downloaded once into ``download_root``; a local ``.pt`` in
     OpenAI's layout, ``{"dims": ..., "model_state_dict": ...}``; or a local folder of CTranslate2. device: None takes
     CUDA where there is one. in_memory: read the whole ``.pt`` first.
@@ -45,7 +45,7 @@ def load_model(
     or foreign file; sizes that are not Whisper's).
     """
     _check_device(device)
-    name = str(name_or_path)
+    name = str(name)
     found = checkpoints.resolve(name, download_root)
     official = name in checkpoints.available_models()
     if found is not None and found.format == "hf":

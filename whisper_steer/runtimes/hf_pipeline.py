@@ -47,11 +47,11 @@ class SteeredPipeline:
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
         """The pipeline's result for its own arguments, without what nobody said.
 
-        ``inputs``: a path, bytes, samples at 16 kHz (n,), a dict of ``raw`` or ``array`` and ``sampling_rate``, or a
-        list, a data set or a generator of those (for the last two the results come one by one, ``batch_size`` inputs
-        read ahead). A recording in which somebody speaks throughout goes through the pipeline as it is. Results have
-        ``"steering"``, as `whisper_steer.transcribe` gives it, and so have ``"chunks"`` with timestamps. Raises
-        `AudioError`, `UsageError`.
+        ``inputs``: a path, an address, bytes, samples at 16 kHz (n,), a dict of ``raw`` or ``array`` and
+        ``sampling_rate``, or a list, a data set or a generator of those (for the last two the results come one by one,
+        ``batch_size`` inputs read ahead). A recording in which somebody speaks throughout goes through the pipeline as
+        it is. Results have ``"steering"``, as `whisper_steer.transcribe` gives it, and so have ``"chunks"`` with
+        timestamps. Raises `AudioError`, `UsageError`.
         """
         if isinstance(inputs, (str, Path, bytes, dict, np.ndarray, Tensor)):
             return self._several([inputs], kwargs)[0]
@@ -166,8 +166,6 @@ def samples_of(source: Any) -> Any:
             raise UsageError(
                 f"{type(source).__name__} is no recording: give a path, bytes, samples or a dict of them"
             )
-        if isinstance(source, str) and source.startswith(("http://", "https://")):
-            raise UsageError(f"{source} is an address: download the recording and give its path")
         if not isinstance(source, Tensor):
             return load_audio(source)
         found = as_samples(source)

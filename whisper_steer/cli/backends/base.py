@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from whisper.tokenizer import TO_LANGUAGE_CODE
@@ -23,6 +23,11 @@ class Runtime:
     batched: bool = False
     batch_size: int = 8
     vad_filter: bool | None = None
+    vad_parameters: dict[str, Any] = field(default_factory=dict)
+    """of `faster_whisper.vad.VadOptions`"""
+    device_index: int = 0
+    decoding: dict[str, Any] = field(default_factory=dict)
+    """options of faster-whisper's `transcribe` that openai-whisper's has not"""
 
 
 class Backend(Protocol):
@@ -38,7 +43,6 @@ NOT_IN = {
     "faster": ("carry_initial_prompt",),
     "transformers": (
         "carry_initial_prompt",
-        "word_timestamps",
         "hallucination_silence_threshold",
         "patience",
         "length_penalty",

@@ -10,7 +10,7 @@ from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 
 from whisper_steer.audio.load import load_audio
 from whisper_steer.cli.backends.base import Runtime, language_code, refuse_missing, result_of, say
-from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
+from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.runtimes.results import clips_of, cut, everything
 
 
@@ -20,6 +20,7 @@ class Faster:
     def __init__(self, model: str, steering: dict[str, Any], runtime: Runtime) -> None:
         options = {
             "device": runtime.device or "auto",
+            "device_index": runtime.device_index,
             "compute_type": runtime.compute_type or "default",
             "cpu_threads": runtime.threads,
             "download_root": runtime.model_dir,
@@ -29,7 +30,10 @@ class Faster:
         self._model = WhisperModel(model, **options)
         self.is_multilingual = bool(self._model.model.is_multilingual)
         self._vad_filter = runtime.vad_filter
-        self._extra = {"batch_size": runtime.batch_size} if runtime.batched else {}
+        self._batched = runtime.batched
+        self._extra = {**runtime.decoding, "vad_parameters": runtime.vad_parameters or None}
+        if runtime.batched:
+            self._extra["batch_size"] = runtime.batch_size
         pipeline: Any = BatchedInferencePipeline(self._model) if runtime.batched else self._model
         self._transcribe = pipeline.transcribe
 
@@ -38,7 +42,7 @@ class Faster:
         samples = load_audio(audio)
         translated = {**_translated(options), **self._extra}
         translated |= (
-            self._windows(samples, options) if self._extra else {"vad_filter": bool(self._vad_filter)}
+            self._windows(samples, options) if self._batched else {"vad_filter": bool(self._vad_filter)}
         )
         found, info = self._transcribe(samples, log_progress=verbose is False, **translated)
         segments: list[dict[str, Any]] = []

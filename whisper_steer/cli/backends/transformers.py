@@ -8,13 +8,16 @@ from typing import Any
 
 import torch
 from whisper.audio import FRAMES_PER_SECOND, HOP_LENGTH, N_FFT, SAMPLE_RATE
+from whisper.tokenizer import get_tokenizer
 
 from whisper_steer.audio.load import load_audio
 from whisper_steer.audio.spectrogram import log_mel_spectrogram, window_mel
 from whisper_steer.cli.backends.base import Runtime, language_code, refuse_missing, result_of, say
+from whisper_steer.cli.backends.hf_words import words_of
+from whisper_steer.cli.options import APPEND, PREPEND
 from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import hf
-from whisper_steer.formats.tokenizer import is_multilingual, make_tokenizer
+from whisper_steer.formats.tokenizer import is_multilingual, make_tokenizer, number_of_languages
 from whisper_steer.guard.hf import with_guard
 from whisper_steer.models.load import load_model
 from whisper_steer.risk.probe import with_risk
@@ -58,8 +61,11 @@ class Transformers:
         self._prefix = None if self._steering is None else prefix_of(encoder, self._steering)
 
     def transcribe(self, audio: str, *, verbose: bool | None, **options: Any) -> dict[str, Any]:
-        """Options and result of `whisper_steer.transcribe`; segments lack the decoder's probabilities."""
+        """Options and result of `whisper_steer.transcribe`; segments and words lack the decoder's
+        probabilities."""
         translated = _translated(options, self._tokenizer)
+        if options.get("word_timestamps"):
+            translated["return_token_timestamps"] = self._can_time_words()
         if self._guard:
             translated = with_guard(translated, self._model)
         samples = load_audio(audio)
@@ -79,7 +85,9 @@ class Transformers:
             if self.is_multilingual and language is None and speech:
                 first = window_mel(results.first_speech(samples, speech), self._model.config.num_mel_bins)
                 language = detected_language(self._model, first)[2:-2]
-            segments = self._read(self._decoded(samples, clips, language, translated), verbose)
+            segments = self._read(self._decoded(samples, clips, language, translated), language, options)
+        for segment in segments:
+            say(segment, verbose)
         if hearing is None or self._steering is None:
             return result_of(segments, language or "en", None)
         risky = with_risk(segments, self._steering.risk, hearing)
@@ -99,17 +107,34 @@ class Transformers:
         row = mel.to(self._model.device, self._model.dtype)
         return decode(self._model, [row], places, 1, timed=True, language=given, **options)[0]
 
-    def _read(self, found: Segments, verbose: bool | None) -> list[dict[str, Any]]:
+    def _can_time_words(self) -> bool:
+        """True, or a `UsageError`."""
+        if not getattr(self._model.generation_config, "alignment_heads", None):
+            raise UsageError(
+                "--word_timestamps needs alignment_heads in the folder's generation_config.json: leave it out, or take "
+                "--backend openai"
+            )
+        self._model.set_attn_implementation("eager")  # others do not say where they look
+        return True
+
+    def _read(self, found: Segments, language: str | None, options: dict[str, Any]) -> list[dict[str, Any]]:
         """Segments as openai-whisper has them, without those that hold no text."""
         eot = int(self._model.config.eos_token_id)
+        n_languages = number_of_languages(self._model.config.vocab_size)
+        cutting = get_tokenizer(self.is_multilingual, num_languages=n_languages, language=language)
+        marks = options.get("prepend_punctuations", PREPEND), options.get("append_punctuations", APPEND)
         segments: list[dict[str, Any]] = []
         for piece in found:
-            tokens = [t for t in piece["tokens"].tolist() if t != eot]
+            whole = piece["tokens"].tolist()
+            tokens = [t for t in whole if t != eot]
             text = self._tokenizer.decode([t for t in tokens if t < eot])
             if text.strip():
                 times = {"start": round(float(piece["start"]), 2), "end": round(float(piece["end"]), 2)}
                 segments.append({"id": len(segments), **times, "text": text, "tokens": tokens})
-                say(segments[-1], verbose)
+                if "token_timestamps" in piece:
+                    ends = piece["token_timestamps"].tolist()
+                    words = segments[-1]["words"] = words_of(whole, ends, cutting, *marks)
+                    segments[-1] |= {"start": words[0]["start"], "end": words[-1]["end"]} if words else {}
         return segments
 
 

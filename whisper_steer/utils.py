@@ -1,0 +1,41 @@
+"""openai-whisper's ``whisper.utils`` under this package's name: writers and small helpers."""
+
+from whisper.utils import (
+    ResultWriter,
+    SubtitlesWriter,
+    WriteJSON,
+    WriteSRT,
+    WriteTSV,
+    WriteTXT,
+    WriteVTT,
+    compression_ratio,
+    exact_div,
+    format_timestamp,
+    get_end,
+    get_start,
+    get_writer,
+    make_safe,
+    optional_float,
+    optional_int,
+    str2bool,
+)
+
+__all__ = [
+    "ResultWriter",
+    "SubtitlesWriter",
+    "WriteJSON",
+    "WriteSRT",
+    "WriteTSV",
+    "WriteTXT",
+    "WriteVTT",
+    "compression_ratio",
+    "exact_div",
+    "format_timestamp",
+    "get_end",
+    "get_start",
+    "get_writer",
+    "make_safe",
+    "optional_float",
+    "optional_int",
+    "str2bool",
+]
