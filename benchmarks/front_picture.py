@@ -65,7 +65,9 @@ def draw(shown: Demonstration, seconds: float, out: Path) -> None:
 
 @click.command()
 @click.option("--seconds", default=70.0, show_default=True, help="How much of the demonstration is shown.")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, help="The SVG.  [default: docs/pictures/front.svg]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=OUT, help="The SVG.  [default: docs/pictures/front.svg]"
+)
 def main(seconds: float, out: Path) -> None:
     """Transcribe the demonstration with and without steering, and draw it."""
     draw(demonstrate(*choose_model()), seconds, out)

@@ -1,6 +1,6 @@
 """The tables of docs/laboratory.md that put several runs of the laboratory side by side, from what the runs stored.
 
-python -m benchmarks.laboratory_summary            # writes benchmarks/results/laboratory/summary.md; a part of make results
+python -m benchmarks.laboratory_summary   # writes benchmarks/results/laboratory/summary.md; a part of make results
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ CONTROLS = {
 
 
 def values(name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((FOLDER / "json" / f"{name}.json").read_text(encoding="utf-8"))["values"]
+    found: list[dict[str, Any]] = json.loads((FOLDER / "json" / f"{name}.json").read_text(encoding="utf-8"))[
+        "values"
+    ]
     return found
 
 
@@ -51,7 +53,9 @@ def saes(model: str) -> str:
     losses = {row[0].split(" ")[0]: row for row in printed(f"{model}-loss")}
     rows = []
     for point, (explained, active, dead) in zip(log["points"], log["log"][-1]["quality"], strict=False):
-        short = [r for r in values(f"{model}-short-trainings") if r["control"] is None and r["point"] == point]
+        short = [
+            r for r in values(f"{model}-short-trainings") if r["control"] is None and r["point"] == point
+        ]
         short = [r for r in short if r["run"].startswith("seed-")]
         loss = losses[point]
 
@@ -145,7 +149,11 @@ def controls() -> str:
 
 def main() -> None:
     """Write the summary."""
-    parts = [*map(saes, MODELS), *(table(*by_point(values(f"{m}-stability"))) for m in MODELS), *map(domains, MODELS)]
+    parts = [
+        *map(saes, MODELS),
+        *(table(*by_point(values(f"{m}-stability"))) for m in MODELS),
+        *map(domains, MODELS),
+    ]
     parts += [probes("probe-sounds"), probes("probe-digits"), erasure(), controls()]
     write_whole(FOLDER / "summary.md", "\n\n".join(part.strip() for part in parts) + "\n")
 

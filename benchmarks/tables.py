@@ -61,12 +61,16 @@ def stored(spec: Spec, folder: Path = RESULTS) -> str:
         raise DataError(f"{path}: no such stored output; run the command that the docs name above the table")
     tables = TABLE.findall(path.read_text(encoding="utf-8"))
     if spec.number >= len(tables):
-        raise DataError(f"{spec.file}: has {len(tables)} tables, counted from 0; there is no table {spec.number}")
+        raise DataError(
+            f"{spec.file}: has {len(tables)} tables, counted from 0; there is no table {spec.number}"
+        )
     header, _, *rows = [cells(line) for line in tables[spec.number].splitlines()]
     lines = [row for row in rows if re.search(spec.rows, written(row))]
     missing = set(spec.columns) - set(header)
     if missing or not lines:
-        raise DataError(f"{spec.file}, table {spec.number}: no {', '.join(sorted(missing)) or 'row that fits'}")
+        raise DataError(
+            f"{spec.file}, table {spec.number}: no {', '.join(sorted(missing)) or 'row that fits'}"
+        )
     keep = [header.index(name) for name in spec.columns] or list(range(len(header)))
     lines = [[row[i] for i in keep] for row in lines]
     if spec.bold:
@@ -109,7 +113,9 @@ def main(check: bool) -> None:
         text = page.read_text(encoding="utf-8")
         new = filled(text)
         if new != text and check:
-            raise click.ClickException(f"{page.relative_to(ROOT)}: a table differs from its stored output: make results")
+            raise click.ClickException(
+                f"{page.relative_to(ROOT)}: a table differs from its stored output: make results"
+            )
         if new != text:
             write_whole(page, new)
             click.echo(page.relative_to(ROOT))

@@ -39,7 +39,13 @@ def test_openai_whisper_decoding_can_be_watched() -> None:
 
     assert takes(LogitFilter.apply, "logits", "tokens")
     written = inspect.getsource(DecodingTask)
-    for name in ("self.logit_filters", "self.n_group", "self.sample_begin", "def _get_audio_features", "self.tokenizer"):
+    for name in (
+        "self.logit_filters",
+        "self.n_group",
+        "self.sample_begin",
+        "def _get_audio_features",
+        "self.tokenizer",
+    ):
         assert name in written, name
     fields = set(DecodingOptions.__dataclass_fields__)
     assert {"task", "without_timestamps", "prompt", "prefix", "suppress_blank"} <= fields
@@ -50,7 +56,9 @@ def test_openai_whisper_encoder_has_the_parts_that_listening_runs() -> None:
     from whisper.model import AudioEncoder, ResidualAttentionBlock
 
     encoder = AudioEncoder(80, 1500, 64, 2, 1)
-    assert {"conv1.weight", "conv2.bias", "blocks.0.attn.key.weight", "ln_post.weight"} <= {*encoder.state_dict()}
+    assert {"conv1.weight", "conv2.bias", "blocks.0.attn.key.weight", "ln_post.weight"} <= {
+        *encoder.state_dict()
+    }
     assert encoder.positional_embedding.shape == (1500, 64)
     assert takes(ResidualAttentionBlock.__init__, "n_state", "n_head", "cross_attention")
 
@@ -61,7 +69,9 @@ def test_faster_whisper_takes_clips_and_shows_its_encoder() -> None:
     import faster_whisper
     from faster_whisper import transcribe as inside
 
-    assert takes(faster_whisper.WhisperModel.transcribe, "clip_timestamps", "vad_filter", "no_repeat_ngram_size")
+    assert takes(
+        faster_whisper.WhisperModel.transcribe, "clip_timestamps", "vad_filter", "no_repeat_ngram_size"
+    )
     assert takes(faster_whisper.BatchedInferencePipeline.transcribe, "clip_timestamps", "batch_size")
     assert takes(faster_whisper.WhisperModel.encode, "features")
     assert takes(inside.restore_speech_timestamps, "segments", "speech_chunks", "sampling_rate")
@@ -105,5 +115,11 @@ def test_silero_vad_gives_timestamps_at_the_options_of_a_vad_filter() -> None:
     """`eval/vads.py`: the baseline."""
     import silero_vad
 
-    names = ("threshold", "min_silence_duration_ms", "speech_pad_ms", "min_speech_duration_ms", "max_speech_duration_s")
+    names = (
+        "threshold",
+        "min_silence_duration_ms",
+        "speech_pad_ms",
+        "min_speech_duration_ms",
+        "max_speech_duration_s",
+    )
     assert takes(silero_vad.get_speech_timestamps, *names)

@@ -14,7 +14,9 @@ from benchmarks.tables import ROOT, pages
 from whisper_steer.demo.run import RECORDING
 from whisper_steer.models import checkpoints
 
-BLOCK = re.compile(r"(?P<unrun><!-- not run: .+? -->\n\n)?```python\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"(?P<unrun><!-- not run: .+? -->\n\n)?```python\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL
+)
 SECONDS = 20
 
 

@@ -74,4 +74,6 @@ def test_the_site_builds_without_a_warning(tmp_path: Path, monkeypatch: pytest.M
     assert done.returncode == 0, [line for line in done.stderr.splitlines() if "WARNING" in line]
     reached = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
-        assert page.relative_to(ROOT / "docs").with_suffix(".html").as_posix() in reached or page.stem == "index"
+        assert (
+            page.relative_to(ROOT / "docs").with_suffix(".html").as_posix() in reached or page.stem == "index"
+        )

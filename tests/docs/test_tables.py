@@ -47,7 +47,9 @@ def test_a_table_without_a_marker_is_found() -> None:
     assert unmarked("<!-- by hand: the paper's -->\n\n" + OUTPUT) == []
 
 
-@pytest.mark.parametrize("spec", ["absent.md 0", "run.md 1", "run.md 0; rows: theirs", "run.md 0; columns: CER"])
+@pytest.mark.parametrize(
+    "spec", ["absent.md 0", "run.md 1", "run.md 0; rows: theirs", "run.md 0; columns: CER"]
+)
 def test_what_no_output_holds_is_told(spec: str, results: Path) -> None:
     with pytest.raises(DataError):
         stored(Spec.read(spec), results)
