@@ -24,8 +24,15 @@ DECODING = (
     "logprob_threshold",
     "no_speech_threshold",
 )
-NOT_OF_RESULTS = ("output_dir", "output_format", "highlight_words", "max_line_width", "max_line_count")
-OF_REQUESTS = ("temperature_increment_on_fallback", "max_words_per_line")
+NOT_HERE = (
+    "output_dir",
+    "output_format",
+    "highlight_words",
+    "max_line_width",
+    "max_line_count",
+    "max_words_per_line",
+    "temperature_increment_on_fallback",
+)
 
 
 @click.command(
@@ -113,13 +120,16 @@ def serve(
             f"serving needs the package {error.name}: pip install 'whisper-steer[serve]'"
         ) from None
 
-    decoding = defaults(STOCK) | options
-    for name in (*NOT_OF_RESULTS, *OF_REQUESTS):
-        del decoding[name]
+    decoding = decoding_of(options)
     loaded = load(backend, runtime, decoding, steered, auto_fit)
     limits = Limits(round(max_megabytes * 1e6), max_minutes * 60, max_requests, timeout)
     app = make_app(served(loaded, decoding, batch_size), limits, api_key)
     run(app, host, port, timeout)
+
+
+def decoding_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of `STOCK` -> those and the defaults of all others, without such as shape files or are a request's."""
+    return {name: value for name, value in (defaults(STOCK) | options).items() if name not in NOT_HERE}
 
 
 def served(loaded: Loaded, decoding: dict[str, Any], batch_size: int) -> Served:
