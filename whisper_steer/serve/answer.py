@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -81,19 +80,9 @@ def _segment(segment: dict[str, Any]) -> dict[str, Any]:
     return fields | {name: segment[name] for name in STEERING_FIELDS if name in segment}
 
 
-def events(texts: Iterable[str]) -> Iterable[dict[str, Any]]:
-    """``transcript.text.delta`` for the text of each segment; together they are the text of the answer."""
-    begun = False
-    for text in texts:
-        delta = text if begun else text.lstrip()
-        if delta:
-            begun = True
-            yield {"type": "transcript.text.delta", "delta": delta}
-
-
 def server_sent(event: dict[str, Any]) -> bytes:
     """One event as it goes over the line."""
     return f"data: {json.dumps(event)}\n\n".encode()
 
 
-__all__ = ["answer", "events", "server_sent", "usage", "verbose"]
+__all__ = ["answer", "server_sent", "usage", "verbose"]

@@ -59,7 +59,7 @@ def make_app(served: Served, limits: Limits, api_key: str | None = None) -> Fast
     desk = Desk(served, limits, jobs)
     about = {"id": served.name, "object": "model", "created": started, "owned_by": "openai"}
 
-    def authorised(request: Request) -> None:
+    async def authorised(request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if api_key and not secrets.compare_digest(given.encode(), api_key.encode()):
             raise Refusal("the API key is not this server's", 401, code="invalid_api_key")

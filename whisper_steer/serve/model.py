@@ -33,8 +33,9 @@ class Served:
         if self.reports:
             return self.run(samples, on_segment=on_segment, **options)
         result = self.run(samples, **options)
-        for segment in result["segments"] if on_segment else []:
-            on_segment(segment)
+        if on_segment is not None:
+            for segment in result["segments"]:
+                on_segment(segment)
         return result
 
 
