@@ -27,18 +27,15 @@ class Endpoint:
     clients: ExitStack
 
     def client(self, **options: Any) -> openai.OpenAI:
-        given = {"api_key": "none", "max_retries": 0, "timeout": 60.0} | options
+        given = {"api_key": "none", "max_retries": 0, "timeout": 300.0} | options
         return self.clients.enter_context(openai.OpenAI(base_url=f"{self.url}/v1", **given))
 
-    def idle(self) -> bool:
-        """Whether, within ten seconds, nothing is in work and nothing waits."""
-        end = time.monotonic() + 10
-        while (counts := self.app.state.jobs.counts()) != {"running": 0, "waiting": 0}:
-            if time.monotonic() > end:
-                print(counts)
-                return False
-            time.sleep(0.02)
-        return True
+    def comes_to(self, **counts: int) -> None:
+        """Wait until so many are ``running`` and ``waiting``."""
+        end = time.monotonic() + 30
+        while (found := self.app.state.jobs.counts()) != counts:
+            assert time.monotonic() < end, found
+            time.sleep(0.01)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ def multilingual(model: Whisper) -> Iterator[Endpoint]:
         yield running
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # the client's mark on translations
 def test_translation(multilingual: Endpoint, model: Whisper, wav_files: dict[str, Path]) -> None:
     found = multilingual.client().audio.translations.create(
         file=wav_files["chirp"], model="many", response_format="verbose_json"

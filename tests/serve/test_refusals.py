@@ -31,7 +31,7 @@ def ask(endpoint: Endpoint, file: Any, **fields: Any) -> openai.APIStatusError:
 def test_bad_upload(endpoint: Endpoint, content: bytes) -> None:
     found = ask(endpoint, ("a.wav", content))
     assert (found.status_code, found.param, found.code) == (400, "file", "invalid_audio")
-    assert endpoint.idle()
+    endpoint.comes_to(running=0, waiting=0)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,7 @@ def test_another_model(endpoint: Endpoint, wav_files: dict[str, Path]) -> None:
     assert (found.status_code, found.code) == (404, "model_not_found")
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # the client's mark on translations
 def test_translation_by_an_english_model(endpoint: Endpoint, wav_files: dict[str, Path]) -> None:
     with pytest.raises(openai.BadRequestError, match="cannot translate"):
         endpoint.client().audio.translations.create(file=wav_files["tone"], model="whisper-1")
@@ -101,7 +102,7 @@ def test_limit_of_time(slow: Slow) -> None:
     with serving(Served("slow", True, slow), wait=0.3) as endpoint:
         found = ask(endpoint, ("a.wav", silence(1)))
         assert (found.status_code, found.code) == (504, "timeout")
-        assert endpoint.idle()  # the work ended as well
+        endpoint.comes_to(running=0, waiting=0)  # the work ended as well
         assert slow.begun == 1
 
 

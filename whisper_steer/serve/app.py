@@ -173,8 +173,12 @@ class Desk:
         """Server-sent events. The first is waited for, so that a request that fails at once has its status."""
         events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        job = self._submit(asked, lambda segment: loop.call_soon_threadsafe(events.put_nowait, segment))
-        job.future.add_done_callback(lambda _: loop.call_soon_threadsafe(events.put_nowait, None))
+
+        def put(event: dict[str, Any] | None) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+        job = self._submit(asked, put)
+        job.future.add_done_callback(lambda _: put(None))
         try:
             first = await self._while_there(request, asyncio.ensure_future(events.get()))
             if first is None:
