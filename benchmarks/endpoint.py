@@ -96,7 +96,8 @@ def recordings(count: int) -> list[bytes]:
 def server(arguments: list[str]) -> Iterator[tuple[str, int]]:
     """`whisper-steer serve` in a process of its own: the URL for clients, and its pid."""
     command = [sys.executable, "-c", "from whisper_steer.cli import main; main()", "serve", "--port", "0"]
-    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, *arguments], text=True, **pipes) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if found := re.search(r"running on (http://\S+)", line):

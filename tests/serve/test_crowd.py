@@ -20,23 +20,30 @@ from whisper_steer.serve.model import Served
 from whisper_steer.serve.together import OneThread
 
 
-def test_fifty_at_once(endpoint: Endpoint, rng: np.random.Generator) -> None:
-    def sound() -> bytes:
+PROMPTS = ("", "Mozambique, Mombasa, Malindi.", "Notes on a visit.", "x", "Yes")
+
+
+def test_fifty_at_once(endpoint: Endpoint) -> None:
+    def tone(hertz: int) -> bytes:
         file = io.BytesIO()
-        soundfile.write(file, 0.1 * rng.standard_normal(16000), 16000, format="wav")
+        soundfile.write(file, 0.3 * np.sin(np.arange(16000) * hertz / 2546), 16000, format="wav")
         return file.getvalue()
 
-    sounds = [sound() for _ in range(10)]
-
     client = endpoint.client()
+    asked = [(tone(200 * (i + 1)), PROMPTS[i % len(PROMPTS)]) for i in range(10)]
 
-    def text(content: bytes) -> str:
-        return client.audio.transcriptions.create(file=("a.wav", content), model="whisper-1").text
+    def answer(request: tuple[bytes, str]) -> tuple[str, float]:
+        found = client.audio.transcriptions.create(
+            file=("a.wav", request[0]), prompt=request[1], model="whisper-1", response_format="verbose_json"
+        )
+        return found.text, sum(segment.avg_logprob for segment in found.segments)
 
-    alone = [text(content) for content in sounds]
+    alone = [answer(each) for each in asked]
     with ThreadPoolExecutor(50) as threads:
-        together = list(threads.map(text, sounds * 5))
-    assert together == alone * 5 and len(set(alone)) > 1
+        together = list(threads.map(answer, asked * 5))
+    assert [text for text, _ in together] == [text for text, _ in alone] * 5
+    assert [score for _, score in together] == pytest.approx([score for _, score in alone] * 5, abs=1e-3)
+    assert len({text for text, _ in alone}) > 1 and len({round(score, 2) for _, score in alone}) > 5
     endpoint.comes_to(running=0, waiting=0)
 
 
