@@ -19,7 +19,6 @@ from whisper_steer.serve.jobs import Jobs
 from whisper_steer.serve.model import Served
 from whisper_steer.serve.together import OneThread
 
-
 PROMPTS = ("", "Mozambique, Mombasa, Malindi.", "Notes on a visit.", "x", "Yes")
 
 
