@@ -12,6 +12,7 @@ bit) would be judged to be without speech although somebody speaks, and larger o
 from __future__ import annotations
 
 import io
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -42,33 +43,43 @@ Mono = np.ndarray[Any, np.dtype[np.float32]]
 Chunk = tuple[int, Mono]  # (sampling rate in Hz, mono samples)
 
 
-def load_audio(file: str | Path | bytes | np.ndarray, sr: int = SAMPLE_RATE) -> Mono:
+def load_audio(
+    file: str | Path | bytes | BinaryIO | np.ndarray,
+    sr: int = SAMPLE_RATE,
+    *,
+    longest: float = math.inf,
+) -> Mono:
     """Read a recording as the waveform that Whisper expects.
 
     ``file`` is a path, an address that FFmpeg opens (``https://...``), ``"-"`` for stdin, the bytes of a file in any
-    container, or an array that already has the rate ``sr``: ``(samples,)`` or ``(samples, channels)``, floats as they
-    are, integers of 8, 16 or 32 bits divided by their full scale. Channels are averaged with equal weights; rates are
-    converted with soxr (HQ). Float samples beyond +-1 are kept up to `LOUDEST`. A recording of any length above zero is
-    accepted: Whisper pads it to 30 s. Only an array may be empty, as in openai-whisper.
+    container, a file opened to read bytes and to seek, or an array that already has the rate ``sr``: ``(samples,)`` or
+    ``(samples, channels)``, floats as they are, integers of 8, 16 or 32 bits divided by their full scale. Channels are
+    averaged with equal weights; rates are converted with soxr (HQ). Float samples beyond +-1 are kept up to `LOUDEST`. A
+    recording of any length above zero is accepted: Whisper pads it to 30 s. Only an array may be empty, as in
+    openai-whisper. No more than ``longest`` seconds of a file are decoded.
 
     Returns float32 ``(n,)``, contiguous, at ``sr`` Hz; an ``np.memmap`` where it is longer than 20 min.
 
     Raises ``AudioError``, one line, for a file that is missing, a folder, empty, no recording, without audio
-    stream, without samples; for an address that cannot be read; for samples that are NaN, infinite or beyond `LOUDEST`;
-    for arrays of other types or shapes; where a long recording finds no room in the temporary folder.
+    stream, without samples, or longer than ``longest`` seconds; for an address that cannot be read; for samples that
+    are NaN, infinite or beyond `LOUDEST`; for arrays of other types or shapes; where a long recording finds no room in
+    the temporary folder.
     """
     if isinstance(file, np.ndarray):
         return _checked(_from_array(file), "the array")
     if isinstance(file, bytes):
-        return _decode(io.BytesIO(file), "the audio bytes", sr)
+        return _decode(io.BytesIO(file), "the audio bytes", sr, longest)
+    if not isinstance(file, str | Path):
+        return _decode(file, "the file", sr, longest)
     if str(file) == "-":
-        return _decode(io.BytesIO(sys.stdin.buffer.read()), "stdin", sr)
+        return _decode(io.BytesIO(sys.stdin.buffer.read()), "stdin", sr, longest)
     if isinstance(file, str) and _ADDRESS.match(file):
-        return _joined(_resample(_pyav_chunks(file, file), sr), file)
+        return _joined(_resample(_pyav_chunks(file, file), sr), file, sr, longest)
     path = Path(file)
     try:
         with path.open("rb") as opened:
-            return _decode(opened if opened.seekable() else io.BytesIO(opened.read()), str(path), sr)
+            whole = opened if opened.seekable() else io.BytesIO(opened.read())
+            return _decode(whole, str(path), sr, longest)
     except IsADirectoryError:
         raise AudioError(f"{path} is a folder: name the recordings in it") from None
     except FileNotFoundError:
@@ -98,15 +109,15 @@ def as_samples(audio: Any) -> Any:
     return _checked(_from_array(audio.cpu().numpy(), "the tensor"), "the tensor")
 
 
-def _decode(file: BinaryIO, name: str, sr: int) -> Mono:
+def _decode(file: BinaryIO, name: str, sr: int, longest: float) -> Mono:
     if not file.read(1):
         raise AudioError(f"{name}: empty, 0 bytes; record or download it again")
     try:
         file.seek(0)
-        return _joined(_resample(_soundfile_chunks(file), sr), name)
+        return _joined(_resample(_soundfile_chunks(file), sr), name, sr, longest)
     except (soundfile.SoundFileError, TypeError):  # TypeError: a file named .raw, of which it asks the rate
         file.seek(0)
-        return _joined(_resample(_pyav_chunks(file, name), sr), name)
+        return _joined(_resample(_pyav_chunks(file, name), sr), name, sr, longest)
 
 
 def _soundfile_chunks(file: BinaryIO) -> Iterator[Chunk]:
@@ -153,7 +164,7 @@ def _resample(chunks: Iterator[Chunk], sr: int) -> Iterator[Mono]:
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def _joined(chunks: Iterator[Mono], name: str) -> Mono:
+def _joined(chunks: Iterator[Mono], name: str, sr: int, longest: float) -> Mono:
     """Join chunks: in memory, or in a temporary file once they are longer than `LONG`."""
     parts: list[Mono] = []
     held = 0
@@ -162,6 +173,8 @@ def _joined(chunks: Iterator[Mono], name: str) -> Mono:
         for chunk in chunks:
             parts.append(_checked(chunk, name))
             held += chunk.size
+            if held > longest * sr:
+                raise AudioError(f"{name} is longer than {longest:g} s: cut it into shorter recordings")
             if file is None and held > LONG:
                 file = stack.enter_context(temporary_file())
             if file is not None:

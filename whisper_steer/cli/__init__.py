@@ -20,6 +20,7 @@ from whisper_steer.errors import WhisperSteerError
 
 COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
+    "serve": ("whisper_steer.cli.serve:serve", "Answer as OpenAI's transcription interface does."),
     "listen": ("whisper_steer.cli.listen:listen", "Write where somebody speaks, for other runtimes."),
     "explain": (
         "whisper_steer.cli.explain:explain",

@@ -130,6 +130,17 @@ OUTPUT: list[tuple[str, Any, Any, str]] = [
 """likewise; with any backend"""
 
 
+def some_options(table: list[tuple[str, Any, Any, str]], *names: str) -> Callable[[F], F]:
+    """Decorate a click command with those of a table that have the names."""
+    chosen = [row for row in table if row[0].split()[0] in names]
+    return lambda function: _decorated(function, chosen)
+
+
+def defaults(table: list[tuple[str, Any, Any, str]]) -> dict[str, Any]:
+    """Name -> default of each option of a table."""
+    return {names.split()[0]: default for names, _, default, _ in table}
+
+
 def runtime_options(function: F) -> F:
     """Decorate a click command with all of `RUNTIMES`."""
     return decorated(function, RUNTIMES)

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisper_steer.cli.common import choose_model, each_of, output_names, where_speech_is
+from whisper_steer.cli.common import each_of, output_names, where_speech_is
 from whisper_steer.cli.faster_options import faster_options, for_faster, used
-from whisper_steer.cli.options import (
-    RUNTIMES,
-    SHARE,
-    output_options,
-    runtime_options,
-    stock_options,
-    underscored,
-)
+from whisper_steer.cli.loading import load, steered_as, steering_options
+from whisper_steer.cli.options import RUNTIMES, output_options, runtime_options, stock_options, underscored
 from whisper_steer.cli.parsing import StockLike
-from whisper_steer.errors import ArtifactError
-from whisper_steer.steer.methods import METHODS
 
 if TYPE_CHECKING:
-    from whisper.model import Whisper
-
     from whisper_steer.steer.steering import Mode
 
-MODES = click.Choice(["skip", "steer", "off"])
 LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_line")
 
 
@@ -36,29 +23,11 @@ LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_
     cls=StockLike, context_settings={"token_normalize_func": underscored, "max_content_width": 110}
 )
 @click.argument("audio", nargs=-1, required=True)
-@click.option(
-    "--steering", default="auto", show_default=True, help="auto, an artifact's folder or name, or none."
-)
-@click.option(
-    "--mode", type=MODES, help="What is no speech: not decoded, edited, or as stock.  [default: skip]"
-)
-@click.option(
-    "--method",
-    type=click.Choice(list(METHODS)),
-    metavar="NAME",
-    help=f"With --mode steer: {', '.join(METHODS)}.  [default: clamp]",
-)
-@click.option("--max_suppressed_speech", type=SHARE, help="Share of speech at risk.  [default: 0.003]")
+@steering_options
 @click.option(
     "--flag_risk",
     type=click.FloatRange(0, 1),
     help="Mark segments that with this probability or more nobody said; none is dropped.",
-)
-@click.option("--auto_fit", is_flag=True, help="Fit steering, once, for a checkpoint that has none.")
-@click.option(
-    "--repetition_guard",
-    type=click.Choice(["on", "off"]),
-    help="Mend text that repeats itself without end.  [default: on, without steering off]",
 )
 @output_options
 @runtime_options
@@ -92,10 +61,7 @@ def transcribe(
     layout = _layout(options)
     if options["patience"] is not None and options["beam_size"] is None:
         raise click.UsageError("--patience needs --beam_size")
-    if steering == "none" and (mode not in (None, "off") or method or max_suppressed_speech or auto_fit):
-        raise click.UsageError("--mode, --method, --max_suppressed_speech and --auto_fit need steering")
-    if method and mode != "steer":
-        raise click.UsageError("--method needs --mode steer")
+    steered = steered_as(steering, mode, method, max_suppressed_speech, auto_fit, repetition_guard)
     if flag_risk is not None and (steering == "none" or mode == "off"):
         raise click.UsageError("--flag_risk needs steering")
     if print_colors and (not options["verbose"] or flag_risk is not None):
@@ -112,20 +78,9 @@ def transcribe(
 
     output_dir, output_format = options.pop("output_dir"), options.pop("output_format")
     Path(output_dir).mkdir(parents=True, exist_ok=True)
-    steered: dict[str, Any] = {"steering": None}
-    if steering != "none" and mode != "off":
-        steered = {
-            "steering": steering,
-            "mode": mode,
-            "method": method,
-            "max_suppressed_speech": max_suppressed_speech,
-        }
-    guard = None if repetition_guard is None else repetition_guard == "on"
-    run: Callable[..., dict[str, Any]]
-    if backend == "openai":
-        run = partial(_with_openai(options, steered, auto_fit), repetition_guard=guard)
-    else:
-        run = _with_backend(backend, runtime, options, {**steered, "repetition_guard": guard})
+    loaded = load(backend, runtime, options, steered, auto_fit)
+    _settle_decoding(options, loaded.name, loaded.is_multilingual)
+    run = loaded.transcribe
 
     def write(source: str) -> None:
         at_once = flag_risk is None and not print_colors  # else what is printed in colour is known at the end
@@ -178,40 +133,6 @@ def _runtime(backend: str, options: dict[str, Any], auto_fit: bool) -> dict[str,
     return {**{name: options.pop(name) for name, *_ in RUNTIMES[1:]}, **faster}
 
 
-def _with_openai(options: dict[str, Any], steered: dict[str, Any], auto_fit: bool) -> Callable[..., Any]:
-    """Load model and steering; returns `transcribe` for them."""
-    import torch
-
-    from whisper_steer.models.load import load_model
-    from whisper_steer.runtimes.openai import prepare, transcribe
-
-    if threads := options.pop("threads"):
-        torch.set_num_threads(threads)
-    model_dir = options.pop("model_dir")
-    name = choose_model(options.pop("model"), model_dir)
-    model = load_model(name, options.pop("device"), model_dir)
-    if model.device.type == "cpu":
-        options["fp16"] = False
-    _settle_decoding(options, name, model.is_multilingual)
-    if steered["steering"] == "auto":
-        _require_artifact(model, name, auto_fit)
-    return partial(transcribe, model, steering=prepare(model, **steered))
-
-
-def _with_backend(
-    backend: str, runtime: dict[str, Any], options: dict[str, Any], steered: dict[str, Any]
-) -> Callable[..., Any]:
-    """Load another runtime with model and steering; returns its ``transcribe``."""
-    from whisper_steer.cli.backends import Runtime, load, refuse_missing
-
-    refuse_missing(backend, options)
-    name = choose_model(options.pop("model"), options["model_dir"])
-    where = {key: options.pop(key) for key in ("device", "model_dir", "threads")}
-    loaded = load(backend, name, steered, Runtime(**where, **runtime))
-    _settle_decoding(options, name, loaded.is_multilingual)
-    return loaded.transcribe
-
-
 def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) -> None:
     """Make of the command's options those of `transcribe`, as openai-whisper's command does."""
     import numpy as np
@@ -225,21 +146,3 @@ def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) 
     temperature, step = options["temperature"], options.pop("temperature_increment_on_fallback")
     if step is not None and temperature <= 1.0:
         options["temperature"] = tuple(np.arange(temperature, 1.0 + 1e-6, step).tolist())
-
-
-def _require_artifact(model: Whisper, name: str, auto_fit: bool) -> None:
-    """Make sure that an artifact for the model's encoder can be found: shipped, cached, or fitted now."""
-    from whisper_steer.encoders.fingerprint import encoder_fingerprint
-    from whisper_steer.steer.find import find
-
-    if find(encoder_fingerprint(model.encoder)) is not None:
-        return
-    if not auto_fit:
-        raise ArtifactError(
-            f"no steering for {name} yet: add --auto-fit to make it once, run `whisper-steer fit {name}`, "
-            "or pass --steering none for stock Whisper"
-        )
-    from whisper_steer.fit.auto import auto_fit as fit_and_keep
-
-    click.echo(f"Fitting steering for {name}, once ...", err=True)
-    fit_and_keep(model, Path(name).stem if Path(name).is_file() else name)

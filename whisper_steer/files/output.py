@@ -5,6 +5,7 @@ JSON has no word for NaN and infinity, which openai-whisper writes nevertheless;
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -50,6 +51,13 @@ def write_outputs(
                     path.write_text(noted, encoding="utf-8")
         written = sorted(path.name for path in scratch.iterdir())
     return [Path(output_dir) / name for name in written]
+
+
+def subtitles(result: dict[str, Any], kind: str) -> str:
+    """A result as "srt" or "vtt", in memory."""
+    text = io.StringIO()
+    get_writer(kind, "").write_result(_with_whole_words(result), file=text)
+    return text.getvalue()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 from whisper.tokenizer import TO_LANGUAGE_CODE
 from whisper.utils import format_timestamp
 
@@ -35,7 +36,7 @@ class Backend(Protocol):
 
     is_multilingual: bool
 
-    def transcribe(self, audio: str, *, verbose: bool | None, **options: Any) -> dict[str, Any]:
+    def transcribe(self, audio: str | np.ndarray, *, verbose: bool | None, **options: Any) -> dict[str, Any]:
         """Options and result of `whisper_steer.transcribe`."""
 
 

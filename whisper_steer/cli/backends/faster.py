@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -27,18 +28,25 @@ class Faster:
             "local_files_only": runtime.local_files_only,
             **steering,
         }
-        self._model = WhisperModel(model, **options)
-        self.is_multilingual = bool(self._model.model.is_multilingual)
+        self.model = WhisperModel(model, **options)
+        self.is_multilingual = bool(self.model.model.is_multilingual)
         self._vad_filter = runtime.vad_filter
         self._batched = runtime.batched
         self._extra = {**runtime.decoding, "vad_parameters": runtime.vad_parameters or None}
         if runtime.batched:
             self._extra["batch_size"] = runtime.batch_size
-        pipeline: Any = BatchedInferencePipeline(self._model) if runtime.batched else self._model
+        pipeline: Any = BatchedInferencePipeline(self.model) if runtime.batched else self.model
         self._transcribe = pipeline.transcribe
 
-    def transcribe(self, audio: str, *, verbose: bool | None, **options: Any) -> dict[str, Any]:
-        """Options and result of `whisper_steer.transcribe`."""
+    def transcribe(
+        self,
+        audio: str | np.ndarray,
+        *,
+        verbose: bool | None,
+        on_segment: Callable[[dict[str, Any]], None] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Options and result of `whisper_steer.transcribe`. ``on_segment``: gets each as soon as it is decoded."""
         samples = load_audio(audio)
         translated = {**_translated(options), **self._extra}
         translated |= (
@@ -53,6 +61,8 @@ class Faster:
                     del fields[name]
             segments.append(fields)
             say(fields, verbose)
+            if on_segment is not None:
+                on_segment(fields)
         return result_of(segments, info.language, info.steering)
 
     def _windows(self, samples: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +74,7 @@ class Faster:
         clips = clips_of(options.get("clip_timestamps"), seconds)
         vad_filter: bool | None = self._vad_filter
         named = not everything(clips, seconds)
-        if self._model.steering is None:
+        if self.model.steering is None:
             vad_filter = vad_filter is not False and not named
             named, clips = not vad_filter, cut(clips, CHUNK_LENGTH)
         given = [{"start": start, "end": end} for start, end in clips] if named else None

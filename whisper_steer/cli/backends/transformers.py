@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from whisper.audio import FRAMES_PER_SECOND, HOP_LENGTH, N_FFT, SAMPLE_RATE
 from whisper.tokenizer import get_tokenizer
@@ -60,7 +61,7 @@ class Transformers:
         self._guard = self._steering is not None if guard is None else guard
         self._prefix = None if self._steering is None else prefix_of(encoder, self._steering)
 
-    def transcribe(self, audio: str, *, verbose: bool | None, **options: Any) -> dict[str, Any]:
+    def transcribe(self, audio: str | np.ndarray, *, verbose: bool | None, **options: Any) -> dict[str, Any]:
         """Options and result of `whisper_steer.transcribe`; segments and words lack the decoder's
         probabilities."""
         translated = _translated(options, self._tokenizer)
