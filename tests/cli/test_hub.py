@@ -19,6 +19,8 @@ from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.find import find, pulled_folder
 
 REPO = "somebody/steering-tiny"
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+"""huggingface_hub's, of the library below it"""
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_what_is_pushed_is_what_is_pulled_and_transcribe_finds_it(
     pushed = run("push", REPO, artifacts["shut"])
     assert pushed.exit_code == 0, pushed.output
     commit, there = hub.at(REPO, "main") or ("", {})
-    assert pushed.output.strip().splitlines()[-1] == f"{hub.address}/{REPO}/commit/{commit}"
+    assert pushed.stdout.strip() == f"{hub.address}/{REPO}/commit/{commit}"
     assert set(there) == {
         ".gitattributes",
         "README.md",

@@ -148,10 +148,17 @@ def _told(repo: str) -> Iterator[None]:
     except HFValidationError as error:
         raise UsageError(f"{repo!r} is no name of a repository: give OWNER/NAME") from error
     except Exception as error:
-        roots = {each.__module__.partition(".")[0] for each in type(error).__mro__}
-        if not roots & {"huggingface_hub", "httpx", "httpx2", "requests", "hf_xet"}:
+        if not _of_the_hub(error):
             raise
         raise ArtifactError(f"{repo}: {_reason(error)}") from error
+
+
+def _of_the_hub(error: BaseException) -> bool:
+    """Whether huggingface_hub raised it, or something that it rests on; an upload's comes in a RuntimeError."""
+    roots = {each.__module__.partition(".")[0] for each in type(error).__mro__}
+    if roots & {"huggingface_hub", "httpx", "httpx2", "requests", "hf_xet"}:
+        return True
+    return isinstance(error, RuntimeError) and error.__cause__ is not None and _of_the_hub(error.__cause__)
 
 
 def _reason(error: Exception) -> str:
