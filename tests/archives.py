@@ -11,11 +11,13 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import soundfile
+
+from whisper_steer.data.public.catalogue import CORPORA, Corpus
 
 SPEAKERS = [str(84 + 7 * i) for i in range(8)]
 
@@ -90,6 +92,35 @@ def fleurs_table(n: int = 4) -> bytes:
     return "".join(
         f"{i // 2}\t{1000 + i}.wav\tEin Satz.\tein satz\te i n | s a t z |\t24000\tMALE\n" for i in range(n)
     ).encode()
+
+
+def mirror() -> dict[str, bytes]:
+    """Path on a mirror -> a small file in the publisher's layout, for every public corpus."""
+    made: dict[str, bytes] = {}
+    for corpus in CORPORA.values():
+        for file in corpus.files:
+            path = "/" + file.url.partition("://")[2]
+            if corpus.name.startswith("librispeech"):
+                made[path] = librispeech(corpus.name.removeprefix("librispeech-"))
+            elif corpus.name == "esc50":
+                made[path] = esc50()
+            elif corpus.name == "musan":
+                made[path] = musan()
+            else:
+                made[path] = fleurs_table() if path.endswith(".tsv") else fleurs_audio()
+    return made
+
+
+def small(name: str, contents: dict[str, bytes]) -> Corpus:
+    """A corpus with the checksums and sizes of the small files, where the real ones are pinned."""
+    corpus = CORPORA[name]
+    files = []
+    for file in corpus.files:
+        content = contents["/" + file.url.partition("://")[2]]
+        algorithm = (file.checksum or "").partition(":")[0]
+        checksum = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}" if algorithm else None
+        files.append(replace(file, size=len(content), checksum=checksum))
+    return replace(corpus, files=tuple(files), unpacked=1)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import archives
 import pytest
-from archives import Server, serving
+from archives import Server, serving, small
 
 from whisper_steer.data.public import catalogue, fetch
 from whisper_steer.data.public.catalogue import CORPORA, Corpus, named
@@ -29,20 +29,7 @@ from whisper_steer.errors import DataError, UsageError
 
 @pytest.fixture(scope="session")
 def contents() -> dict[str, bytes]:
-    """Path on a mirror -> a small file in the publisher's layout."""
-    made: dict[str, bytes] = {}
-    for corpus in CORPORA.values():
-        for file in corpus.files:
-            path = "/" + file.url.partition("://")[2]
-            if corpus.name.startswith("librispeech"):
-                made[path] = archives.librispeech(corpus.name.removeprefix("librispeech-"))
-            elif corpus.name == "esc50":
-                made[path] = archives.esc50()
-            elif corpus.name == "musan":
-                made[path] = archives.musan()
-            else:
-                made[path] = archives.fleurs_table() if path.endswith(".tsv") else archives.fleurs_audio()
-    return made
+    return archives.mirror()
 
 
 @pytest.fixture
@@ -54,18 +41,6 @@ def server(contents: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv("WHISPER_STEER_DATA", str(tmp_path / "data"))
         monkeypatch.setenv("NO_PROXY", "*")
         yield server
-
-
-def small(name: str, contents: dict[str, bytes]) -> Corpus:
-    """A corpus with the checksums and sizes of the small files, where the real ones are pinned."""
-    corpus = CORPORA[name]
-    files = []
-    for file in corpus.files:
-        content = contents["/" + file.url.partition("://")[2]]
-        algorithm = (file.checksum or "").partition(":")[0]
-        checksum = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}" if algorithm else None
-        files.append(replace(file, size=len(content), checksum=checksum))
-    return replace(corpus, files=tuple(files), unpacked=1)
 
 
 def told(corpus: Corpus) -> list[str]:
