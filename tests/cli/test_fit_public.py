@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import archives
 import numpy as np
@@ -13,10 +15,24 @@ from helpers import run
 from whisper_steer.data import labels as labels_of
 from whisper_steer.data.public.catalogue import CORPORA
 from whisper_steer.data.public.download import MIRROR
+from whisper_steer.fit import pipeline
 from whisper_steer.steer.artifact import Artifact
 
 CORPORA_NAMED = ("librispeech-dev-clean", "fleurs-de_de", "esc50", "musan")
 SMALL = ("--scenes", "6", "--speech-windows", "4", "--nonspeech-windows", "4", "--sae-steps", "20")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fit itself is real, but spends less than any option allows."""
+    real = pipeline.fit
+
+    def fit(*args: Any, plan: pipeline.Plan, **options: Any) -> Artifact:
+        training = replace(plan.training, k=4, expansion=2, batch=256)
+        less = replace(plan, hard=1, strength_windows=2, recordings=1, conv_steps=20, training=training)
+        return real(*args, plan=less, **options)
+
+    monkeypatch.setattr(pipeline, "fit", fit)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +48,7 @@ def buzz_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_command_from_a_name_to_an_artifact(
-    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: None, tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents = archives.mirror()
     for name in CORPORA_NAMED:

@@ -54,7 +54,7 @@ def test_what_is_pushed_is_what_is_pulled_and_transcribe_finds_it(
     wav_files: dict[str, Path],
     tmp_path: Path,
 ) -> None:
-    pushed = run("push", REPO, artifacts["shut"])
+    pushed = run("push", REPO, artifacts["open"])
     assert pushed.exit_code == 0, pushed.output
     commit, there = hub.at(REPO, "main") or ("", {})
     assert pushed.stdout.strip() == f"{hub.address}/{REPO}/commit/{commit}"
@@ -72,15 +72,15 @@ def test_what_is_pushed_is_what_is_pulled_and_transcribe_finds_it(
     assert f"from {REPO} at {commit}" in pulled.output and f"--revision {commit}" in pulled.output
     folder = find(fingerprint)
     assert folder is not None and folder.parent == pulled_folder()
-    original, copy = Artifact.load(artifacts["shut"]), Artifact.load(folder)
+    original, copy = Artifact.load(artifacts["open"]), Artifact.load(folder)
     assert original.digest() == copy.digest()
     assert copy.info.pop("pulled") == {"repository": REPO, "revision": commit}
     assert original.card() == copy.card()
     for name in ("steering.safetensors", "sae.safetensors"):
-        assert (folder / name).read_bytes() == (artifacts["shut"] / name).read_bytes()
+        assert (folder / name).read_bytes() == (artifacts["open"] / name).read_bytes()
     assert str(folder) in run("models", "--model-dir", tmp_path).output
     written = {}
-    for name, steering in {"found": (), "given": ("--steering", artifacts["shut"])}.items():
+    for name, steering in {"found": (), "given": ("--steering", artifacts["open"])}.items():
         done = run(
             "transcribe", wav_files["tone"], "--model", tiny_path, "-o", tmp_path / name, *steering, *QUICK
         )
