@@ -159,6 +159,26 @@ def test_a_part_that_is_whole_already_is_not_sent_again(server: Server, contents
     assert server.sent == 0
 
 
+def test_a_check_that_is_cut_off_costs_no_second_download(
+    server: Server, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 11 GB it takes long enough for somebody to press Ctrl-C."""
+
+    def cut_off(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    corpus = small("librispeech-dev-clean", contents)
+    with monkeypatch.context() as patched:
+        patched.setattr("pooch.core.hash_matches", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            told(corpus)
+    left = corpora_folder() / "tmp_of_a_killed_process"
+    left.write_bytes(b"of pooch")
+    told(corpus)
+    assert server.sent == corpus.size and not left.exists()
+    assert {path.name for path in corpora_folder().iterdir()} == {".lock", corpus.name}
+
+
 def test_another_checksum_is_refused_in_one_line_and_nothing_stays(
     server: Server, contents: dict[str, bytes]
 ) -> None:

@@ -46,11 +46,14 @@ class Resuming:
             raise DataError(
                 f"{url} arrived altered (the server's SHA-256 is another); it was deleted: run it again"
             )
-        os.replace(self.part, output_file)
-        self.forget()
+        try:  # what has come stays while pooch checks it, so that a check that is cut off costs no second download
+            Path(output_file).unlink()
+            os.link(self.part, output_file)
+        except OSError:  # a disk without links
+            os.replace(self.part, output_file)
 
     def forget(self) -> None:
-        """Delete what has come."""
+        """Delete what has come; to be called once the file is checked and in its place."""
         self.part.unlink(missing_ok=True)
         self.tag.unlink(missing_ok=True)
 

@@ -56,6 +56,8 @@ def fetch(corpora: Sequence[Corpus], tell: Tell) -> dict[str, Path]:
         for line in _told(missing, root):
             tell(line)
         with alone_in(root, "download of corpora"):
+            for left in root.glob("tmp*"):  # pooch's, of a process that was killed
+                left.unlink()
             _check_room(missing, root)
             for corpus in missing:
                 _fetch(corpus, root)
@@ -82,7 +84,7 @@ def _check_room(corpora: Sequence[Corpus], root: Path) -> None:
     """Raise `OSError` where the disk can't hold all corpora unpacked and one's archives beside them."""
     needed = sum(c.unpacked for c in corpora) + max(c.size for c in corpora)
     free = shutil.disk_usage(root).free
-    held = sum(part.stat().st_size for part in root.glob("*.part"))
+    held = sum(path.stat().st_size for path in root.iterdir() if path.is_file())
     if free + held < needed:
         raise OSError(errno.ENOSPC, _no_room(needed), str(root))
 
@@ -133,6 +135,7 @@ def _download(file: File, path: Path) -> str:
         pooch.retrieve(url, known, fname=path.name, path=path.parent, downloader=resuming)
     except ValueError as error:  # pooch's word for a wrong hash
         path.unlink(missing_ok=True)
+        resuming.forget()
         why = (
             f"it has another checksum than {known}, which its publisher states"
             if file.checksum
@@ -141,6 +144,7 @@ def _download(file: File, path: Path) -> str:
         raise DataError(
             f"{url}: {why}; it was deleted: run it again, or name another mirror in {MIRROR}"
         ) from error
+    resuming.forget()
     if known is None:
         known = f"sha256:{pooch.file_hash(str(path))}"
         write_whole(first, json.dumps({**_read(first), file.url: known}, indent=2) + "\n")
