@@ -35,7 +35,9 @@ COMMANDS = {
     ),
     "inspect": ("whisper_steer.cli.inspect:inspect", "Show what a steering artifact is."),
     "models": ("whisper_steer.cli.models:models", "List checkpoints and where steering exists for them."),
-    "export": ("whisper_steer.cli.export:export", "Bake steering into a checkpoint."),
+    "push": ("whisper_steer.cli.hub:push", "Upload an artifact to the Hugging Face Hub."),
+    "pull": ("whisper_steer.cli.hub:pull", "Download an artifact from there."),
+    "export": ("whisper_steer.cli.export:export", "Bake steering into a checkpoint, or copy an artifact."),
     "check-gate": ("whisper_steer.eval.gate_check:check_gate", "Judge your own recordings by a gate."),
     "benchmark": (
         "whisper_steer.eval.cli:benchmark",

@@ -1,4 +1,4 @@
-"""``whisper-steer export``: steering written into a checkpoint, for runtimes without code of ours."""
+"""``whisper-steer export``: steering written into a checkpoint, for runtimes without code of ours, or as it is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ QUANTIZATIONS = click.Choice(["float32", "float16", "int8", "int8_float16", "int
     "--steering", default="auto", show_default=True, help="auto, an artifact's folder or name, or none."
 )
 @click.option(
-    "--format", type=click.Choice(["openai", "hf", "ct2"]), required=True, help="Runtime of the folder."
+    "--format",
+    type=click.Choice(["openai", "hf", "ct2", "artifact"]),
+    required=True,
+    help="Runtime of the folder; artifact: the steering itself, with a README.md.",
 )
 @click.option("--strength", type=float, help="Of the vector.  [default: the artifact's]")
 @click.option("--quantization", type=QUANTIZATIONS, help="With --format ct2.  [default: float16]")
@@ -49,13 +52,21 @@ def export(
 ) -> None:
     """Write MODEL with steering baked in, always on and without its gate, or with --steering none as it is.
 
-    What is baked is the method mean-difference: one vector, and so exact.
+    What is baked is the method mean-difference: one vector, and so exact. With --format artifact nothing is baked: the
+    steering of MODEL is copied to a folder, as whisper-steer push uploads it.
     """
     from whisper_steer.export.write import check, check_free
     from whisper_steer.export.write import export as write
     from whisper_steer.models.load import load_model
 
     folder = out or Path(f"{Path(model).stem}-{format}")
+    if format == "artifact":
+        if strength is not None or quantization is not None or verify:
+            raise UsageError(
+                "--format artifact changes nothing: leave out --strength, --quantization, --verify"
+            )
+        click.echo(_copied(model, steering, folder, model_dir))
+        return
     check_free(folder)
     loaded = load_model(model, "cpu", model_dir)
     ready = _steering(loaded, steering, strength)
@@ -69,19 +80,40 @@ def export(
         )
 
 
-def _steering(model: Whisper, steering: str, strength: float | None) -> Steering | None:
-    from whisper_steer.encoders.fingerprint import encoder_fingerprint
-    from whisper_steer.steer.artifact import Artifact
-    from whisper_steer.steer.find import find, resolve
-    from whisper_steer.steer.steering import Steering
+def _copied(model: str, steering: str, folder: Path, model_dir: str | None) -> str:
+    """Copy the artifact itself; what was written, in words."""
+    from whisper_steer.hub.travel import write_folder
+    from whisper_steer.models.load import load_model
+    from whisper_steer.steer.artifact import check_free
+    from whisper_steer.steer.find import resolve
 
     if steering == "none":
-        return None
-    path = find(encoder_fingerprint(model.encoder)) if steering == "auto" else resolve(steering)
+        raise UsageError("--format artifact with --steering none leaves nothing to write")
+    check_free(folder)
+    source = _artifact(load_model(model, "cpu", model_dir)) if steering == "auto" else resolve(steering)
+    return f"{write_folder(source, folder)}: the steering of {source}, as it is"
+
+
+def _artifact(model: Whisper) -> Path:
+    from whisper_steer.encoders.fingerprint import encoder_fingerprint
+    from whisper_steer.steer.find import find
+
+    path = find(encoder_fingerprint(model.encoder))
     if path is None:
         raise ArtifactError(
             "no steering for this checkpoint yet: make it with whisper-steer fit, or --steering none"
         )
+    return path
+
+
+def _steering(model: Whisper, steering: str, strength: float | None) -> Steering | None:
+    from whisper_steer.steer.artifact import Artifact
+    from whisper_steer.steer.find import resolve
+    from whisper_steer.steer.steering import Steering
+
+    if steering == "none":
+        return None
+    path = _artifact(model) if steering == "auto" else resolve(steering)
     # The promise is of no account: nothing is left out. Any calibration can keep this one.
     return Steering(
         Artifact.load(path),

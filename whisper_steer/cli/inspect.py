@@ -10,9 +10,6 @@ import click
 if TYPE_CHECKING:
     from whisper_steer.steer.artifact import Artifact
 
-PROMISES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-"""largest shares of speech left out, for which thresholds are shown"""
-
 SHOWN_LATENTS = 20
 KNOWN = {
     "schema",
@@ -42,6 +39,7 @@ def inspect(artifact: str, as_json: bool) -> None:
     """
     from whisper_steer.steer.artifact import Artifact
     from whisper_steer.steer.find import resolve
+    from whisper_steer.steer.promises import thresholds
 
     loaded = Artifact.load(resolve(artifact))
     if as_json:
@@ -50,38 +48,10 @@ def inspect(artifact: str, as_json: bool) -> None:
         click.echo("\n".join(report(loaded)))
 
 
-def thresholds(artifact: Artifact) -> list[dict[str, float]]:
-    """One row for each of `PROMISES` that the calibration can keep.
-
-    ``conformal``: the highest threshold that keeps it. ``threshold``: the one in use, see `gate.conformal`.
-    ``speech_lost``: at most that share of a held-out utterance is left out there, in the mean; ``nonspeech_stopped``:
-    the share of held-out clips without speech that are left out whole. Evidence and thresholds are logits.
-    """
-    from whisper_steer.gate.conformal import choose_threshold, conformal_threshold, smallest_promise
-
-    curve, n = artifact.calibration.curve, artifact.calibration.utterances
-    nonspeech = artifact.calibration.nonspeech
-    rows = []
-    for promise in PROMISES:
-        if promise >= smallest_promise(n):
-            used = choose_threshold(curve, n, nonspeech, promise)
-            reached = curve[curve[:, 0] < used]
-            rows.append(
-                {
-                    "max_suppressed_speech": promise,
-                    "conformal": conformal_threshold(curve, n, promise),
-                    "threshold": used,
-                    "speech_lost": float(curve[min(len(reached), len(curve) - 1), 1])
-                    if len(reached)
-                    else 0.0,
-                    "nonspeech_stopped": float((nonspeech < used).float().mean()),
-                }
-            )
-    return rows
-
-
 def report(artifact: Artifact) -> list[str]:
     """The lines for people."""
+    from whisper_steer.steer.promises import thresholds
+
     card = artifact.card()
     model, sae, gate = card.get("model", {}), card.get("sae", {}), card["gate"]
     n = gate["calibration_utterances"]

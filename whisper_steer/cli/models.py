@@ -34,15 +34,16 @@ def models(model_dir: str | None) -> None:
 
 
 def _artifacts() -> list[tuple[str, str]]:
-    """(model's name, "shipped" or "cached: folder") of every artifact, by its card."""
+    """(model's name, "shipped", "pulled: folder" or "cached: folder") of every artifact, by its card."""
     from whisper_steer.errors import ArtifactError
     from whisper_steer.files.cache import cache_folder
     from whisper_steer.files.card import CARD, read_card
     from whisper_steer.steer.artifact import SCHEMA
-    from whisper_steer.steer.find import shipped_folder
+    from whisper_steer.steer.find import pulled_folder, shipped_folder
 
     found = []
-    for root, label in ((shipped_folder(), "shipped"), (cache_folder("steering"), "cached")):
+    roots = ((pulled_folder(), "pulled"), (shipped_folder(), "shipped"), (cache_folder("steering"), "cached"))
+    for root, label in roots:
         for card in sorted(root.glob(f"*/{CARD}")):
             where = label if label == "shipped" else f"{label}: {card.parent}"
             try:

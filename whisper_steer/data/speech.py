@@ -50,11 +50,16 @@ def fleurs(root: Path) -> list[Clip]:
 
     FLEURS names no speakers; clips of one sentence are one group.
     """
-    tables = sorted(root.glob("test.tsv")) or sorted(root.glob("*/test.tsv"))
+    tables = [
+        path
+        for part, _ in PARTS
+        for pattern in (f"{part}.tsv", f"*/{part}.tsv")
+        for path in root.glob(pattern)
+    ]
     if not tables:
-        raise DataError(f"{root} is not laid out as FLEURS: no LANGUAGE/test.tsv in it")
+        raise DataError(f"{root} is not laid out as FLEURS: no LANGUAGE/test.tsv, dev.tsv or train.tsv in it")
     clips = []
-    for folder in (table.parent for table in tables):
+    for folder in sorted({table.parent for table in tables}):
         language = folder.resolve().name
         code = {"cmn": "zh"}.get(language.split("_")[0], language.split("_")[0])
         for part, split in PARTS:

@@ -33,6 +33,8 @@ NAMES, NAMED_LATENTS = "names.json", "names.safetensors"
 """names of latents, see `whisper_steer.explain.names`; saving an artifact anew leaves none"""
 RISK, RISK_WEIGHTS = "risk.json", "risk.safetensors"
 """the risk of a segment, see `whisper_steer.risk.probe`; likewise"""
+FILES = (CARD, TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS, RISK, RISK_WEIGHTS)
+"""all that an artifact's folder may hold, the first two at least"""
 
 
 @dataclass
@@ -89,7 +91,7 @@ class Artifact:
             check_tensors(self.edits, self.gate, self.calibration.curve, self.calibration.nonspeech)
         except ValueError as error:
             raise ArtifactError(f"{self.name!r} cannot be saved: {error}; fit it again") from error
-        with replacing(path, "artifact", _written) as folder:
+        with replacing(path, "artifact", written_beside) as folder:
             (folder / TENSORS).write_bytes(save(_tensors(self)))
             if self.sae is not None:
                 (folder / SAE_TENSORS).write_bytes(own.content(self.sae, half=True))
@@ -187,12 +189,13 @@ def read_sae(path: Path, k: int = 50) -> SAE:
 def check_free(path: str | Path) -> None:
     """Raise `UsageError` where an artifact must not be saved: at anything but a new place, an empty folder or an
     artifact's folder without other files."""
-    check_target(path, "artifact", _written)
+    check_target(path, "artifact", written_beside)
 
 
-def _written(card: dict[str, Any]) -> Collection[str]:
+def written_beside(card: dict[str, Any]) -> Collection[str]:
+    """The files that may lie beside a card, where it is one of an artifact's."""
     ours = isinstance(card.get("schema"), int) and isinstance(card.get("fingerprint"), str)
-    return (TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS, RISK, RISK_WEIGHTS) if ours else ()
+    return FILES[1:] if ours else ()
 
 
 def _tensors(artifact: Artifact) -> dict[str, Tensor]:

@@ -1,4 +1,7 @@
-"""Where artifacts lie: for a model by its fingerprint, by name, or in a folder."""
+"""Where artifacts lie: for a model by its fingerprint, by name, or in a folder.
+
+One that was pulled from the hub comes before one that ships, and that before one that was fitted by ``--auto-fit``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.files.cache import cache_folder
 from whisper_steer.files.card import CARD, read_card
-from whisper_steer.steer.artifact import NAMED_LATENTS, NAMES, SAE_TENSORS, SCHEMA, TENSORS, Artifact
+from whisper_steer.steer.artifact import FILES, SCHEMA, Artifact
 
 
 def shipped_folder() -> Path:
@@ -15,12 +18,17 @@ def shipped_folder() -> Path:
     return Path(__file__).parents[1] / "steering_vectors"
 
 
-def find(fingerprint: str) -> Path | None:
-    """The shipped or cached artifact for an encoder, or None; passes over damaged ones and those of another schema.
+def pulled_folder() -> Path:
+    """Where artifacts from the hub lie, one for an encoder."""
+    return cache_folder("pulled")
 
-    A cached one is loaded for that: whoever finds none can fit it again.
+
+def find(fingerprint: str) -> Path | None:
+    """The pulled, shipped or cached artifact for an encoder, or None; damaged ones and other schemas are passed over.
+
+    One that does not ship is loaded for that: whoever finds none can fit it again.
     """
-    for root in (shipped_folder(), cache_folder("steering")):
+    for root in (pulled_folder(), shipped_folder(), cache_folder("steering")):
         for folder in sorted(card.parent for card in root.glob(f"*/{CARD}")):
             try:
                 card = read_card(folder)
@@ -39,7 +47,7 @@ def clear_damaged(folder: Path) -> None:
     try:
         read_card(folder)
     except ArtifactError:
-        for name in (CARD, TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS):
+        for name in FILES:
             (folder / name).unlink(missing_ok=True)
 
 
