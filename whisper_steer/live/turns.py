@@ -1,0 +1,76 @@
+"""When a listener says that speech has started or ended, from the evidence of the newest steps.
+
+The newest steps are judged before what comes behind them was heard, so `AHEAD` of them do not count yet. Of those before,
+the last `HOLD` decide: where one reaches the threshold, somebody speaks; where none reaches the lower threshold, nobody
+does any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from whisper_steer.gate.spans import MARGIN, STEP_SECONDS, Evidence
+
+AHEAD = 0.12
+"""seconds that must have been heard behind a step before it counts"""
+HOLD = 0.52
+"""seconds without speech after which it has ended"""
+LOWER = 1.0
+"""logits below the threshold at which speech goes on"""
+
+_ahead, _hold = (round(seconds / STEP_SECONDS) for seconds in (AHEAD, HOLD))
+
+
+@dataclass(frozen=True)
+class Event:
+    """Speech starts or ends."""
+
+    kind: Literal["start", "end"]
+    time: float
+    """seconds since the stream began: where, with the margin that spans have as well"""
+    heard_at: float
+    """seconds of audio that had come when it was told"""
+    evidence: float
+    """logit: of a start the strongest step so far, of an end the strongest since the start"""
+
+
+class Turns:
+    """Whether somebody speaks, as evidence comes."""
+
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        self.speaking = False
+        self._strongest = float("-inf")
+        self._last = 0
+        """behind the last step of speech"""
+        self._ended = 0.0
+
+    def hear(self, first: int, evidence: Evidence, now: float) -> Event | None:
+        """Evidence (n,) of the newest steps, of which ``first`` lie before, as known after ``now`` seconds."""
+        end = len(evidence) - _ahead
+        if end <= 0:
+            return None
+        start = max(0, end - _hold)
+        recent = evidence[start:end]
+        heard = recent >= self.threshold - (LOWER if self.speaking else 0.0)
+        if heard.any():
+            places = heard.nonzero()[0]
+            self._last = first + start + int(places[-1]) + 1
+            self._strongest = max(self._strongest, float(recent.max()))
+            if not self.speaking:
+                self.speaking = True
+                at = (first + start + int(places[0])) * STEP_SECONDS - MARGIN
+                return Event("start", round(max(at, self._ended), 2), now, self._strongest)
+        elif self.speaking:
+            return self.finish(now)
+        return None
+
+    def finish(self, now: float) -> Event | None:
+        """The end of what is being said, where something is."""
+        if not self.speaking:
+            return None
+        self.speaking = False
+        self._ended = round(min(self._last * STEP_SECONDS + MARGIN, now), 2)
+        strongest, self._strongest = self._strongest, float("-inf")
+        return Event("end", self._ended, now, strongest)
