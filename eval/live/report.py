@@ -1,7 +1,7 @@
 """The tables: delays, what was missed, false starts. Intervals are 95 %.
 
-Those of delays and rates by bootstrap over recordings, those of shares after Wilson. Where nothing is counted in so many
-hours, the upper end of a rate is that of a Poisson count of 0, 3.69 (Garwood 1936).
+Those of delays and rates by bootstrap over recordings, those of shares after Wilson. Where nothing is counted in some
+hours, the upper end of a rate is that of a Poisson count of 0, 3.69 (Garwood 1936), over them.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 An utterance lasts from its first spoken frame to its last. It is heard by the stretches told "speech" that overlap it,
 or begin within `LATE` behind it; none: it is missed. Its start is told when the first of them begins, its end when the
-last of them ends; delays are from the true moment to the telling. A start told before the utterance, but for `EARLY`,
-has no delay (it is a false start, or the end before it was never told), nor has an end told before the true one. Further
-stretches within an utterance are splits. All other starts are false, of the pause in which they are told.
+last of them ends; delays are from the true moment to the telling. A start told more than `EARLY` before the utterance
+has no delay (it is a false start, or the end before it was never told), nor has an end told before the true one.
+Further stretches within an utterance are splits. All other starts are false, of the pause in which they are told.
 """
 
 from __future__ import annotations

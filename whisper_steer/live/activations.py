@@ -22,8 +22,8 @@ WINDOW = N_FRAMES // 2
 """positions of 20 ms"""
 KEPT = 500
 """of a full window, positions that the next one begins with: 10 s"""
-REFRESHED = 64
-"""positions before the newest that are computed again with what has come since: 1.28 s"""
+REFRESHED = 32
+"""positions before the newest that are computed again with what has come since: 0.64 s"""
 FLOOR = 8.0
 """decades below the loudest place of a window, where stock cuts its log-mel off"""
 LOUDER = 0.5

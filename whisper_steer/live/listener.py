@@ -1,4 +1,4 @@
-"""Listening while it is being said: `Listener.feed` takes samples as they come and tells when speech starts and ends."""
+"""Listening while it is being said: `Listener.feed` takes samples and tells when speech starts and ends."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from whisper_steer.live.turns import Event, Turns
 from whisper_steer.runtimes.openai import prepare
 from whisper_steer.steer.steering import Steering
 
-HOP = SAMPLE_RATE // 5
-"""samples after which the blocks run again"""
-JUDGED = 192
+HOP = 3840
+"""samples after which the blocks run again: 0.24 s"""
+JUDGED = 100
 """positions of 20 ms that the gate is given: those that decide, and as far around them as it sees"""
 
 
 class Listener:
     """Tells when speech starts and ends in a stream of samples at 16 kHz, by the gate of the model's artifact.
 
-    ``model``: openai-whisper's, of which the first blocks run, and are not changed: several listeners may share it, one
-    for each stream. ``steering`` and ``max_suppressed_speech`` as of `whisper_steer.transcribe`. What is held of the past
-    is the same after a minute and after a day. Raises `ArtifactError` (no artifact for this model), `FingerprintError`,
-    `UsageError`.
+    ``model``: openai-whisper's, of which the first blocks run, and are not changed: several listeners may share it,
+    one for each stream. ``steering`` and ``max_suppressed_speech`` as of `whisper_steer.transcribe`. What is held of
+    the past is half a minute, however long the stream. Raises `ArtifactError` (no artifact for this model),
+    `FingerprintError`, `UsageError`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The log-mel of a stream, frame by frame as the samples come: those of `whisper.log_mel_spectrogram` before its scaling.
+"""The log-mel of a stream, frame by frame as samples come: that of `whisper.log_mel_spectrogram` before its scaling.
 
 Scaling needs the loudest place of a window, which only whoever holds the window knows.
 """

@@ -1,8 +1,8 @@
 """When a listener says that speech has started or ended, from the evidence of the newest steps.
 
-The newest steps are judged before what comes behind them was heard, so `AHEAD` of them do not count yet. Of those before,
-the last `HOLD` decide: where one reaches the threshold, somebody speaks; where none reaches the lower threshold, nobody
-does any more.
+The newest steps are judged before what comes behind them was heard, so `AHEAD` of them do not count yet. Of those
+before, the last `HOLD` decide: where one reaches the threshold, somebody speaks; where none reaches the lower
+threshold, nobody does any more.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Literal
 
 from whisper_steer.gate.spans import MARGIN, STEP_SECONDS, Evidence
 
-AHEAD = 0.12
+AHEAD = 0.08
 """seconds that must have been heard behind a step before it counts"""
-HOLD = 0.52
+HOLD = 0.4
 """seconds without speech after which it has ended"""
-LOWER = 1.0
+LOWER = 2.0
 """logits below the threshold at which speech goes on"""
 
 _ahead, _hold = (round(seconds / STEP_SECONDS) for seconds in (AHEAD, HOLD))
