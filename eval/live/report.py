@@ -40,51 +40,36 @@ def report(rows: dict[str, list[Row]]) -> str:
     spoken = sum(row.score.utterances for row in some)
     hours = sum(sum(row.score.hours.values()) for row in some)
     kinds = sorted({kind for row in some for kind in row.score.hours})
-    delays = [
-        [
-            name,
-            *(_quantile([row.score.starts for row in found], q) for q in (0.5, 0.95)),
-            *(_quantile([row.score.ends for row in found], q) for q in (0.5, 0.95)),
-            ", ".join(
-                f"{max((d for row in found for d in of(row)), default=0):.2f}" for of in (_starts, _ends)
-            ),
-        ]
-        for name, found in rows.items()
-    ]
-    counts = [
-        [
-            name,
-            _rate(found, kinds),
-            _share(
-                sum(sum(r.score.pauses_started.values()) for r in found),
-                sum(sum(r.score.pauses.values()) for r in found),
-            ),
-            _share(sum(row.score.missed for row in found), spoken),
-            _share(sum(row.score.early_ends for row in found), spoken),
-            str(sum(row.score.splits for row in found)),
-            f"{sum(row.cpu for row in found) / sum(row.seconds for row in found):.3f}",
-        ]
-        for name, found in rows.items()
-    ]
-    kinds_of = [[name, *(_rate(found, [kind]) for kind in kinds)] for name, found in rows.items()]
-    lengths = [f"{kind} ({sum(row.score.hours.get(kind, 0) for row in some) * 60:.0f} min)" for kind in kinds]
     minutes = sum(row.seconds for row in some) / 60
-    return "\n\n".join(
-        [
-            f"{len(some)} recordings, {minutes:.0f} minutes, {spoken} utterances, {hours * 60:.0f} minutes of pauses",
-            "Delays in seconds\n\n" + table(DELAYS, delays),
-            table(COUNTS, counts),
-            "False starts an hour, by what the pause holds\n\n" + table(["system", *lengths], kinds_of),
+    parts = [
+        f"{len(some)} streams, {minutes:.0f} minutes, {spoken} utterances, {hours * 60:.0f} minutes without"
+    ]
+    if spoken:
+        parts += [
+            "Delays in seconds\n\n" + table(DELAYS, [_delays(name, found) for name, found in rows.items()])
         ]
-    )
+    parts += [table(COUNTS, [_counts(name, found, kinds, spoken) for name, found in rows.items()])]
+    lengths = [f"{kind} ({sum(row.score.hours.get(kind, 0) for row in some) * 60:.0f} min)" for kind in kinds]
+    by_kind = [[name, *(_rate(found, [kind]) for kind in kinds)] for name, found in rows.items()]
+    parts += ["False starts an hour, by what is heard\n\n" + table(["system", *lengths], by_kind)]
+    return "\n\n".join(parts)
 
 
-def _starts(row: Row) -> list[float]:
-    return row.score.starts
+def _delays(name: str, found: Sequence[Row]) -> list[str]:
+    starts, ends = ([row.score.starts for row in found], [row.score.ends for row in found])
+    largest = (f"{max((d for each in delays for d in each), default=0.0):.2f}" for delays in (starts, ends))
+    quantiles = (_quantile(delays, q) for delays in (starts, ends) for q in (0.5, 0.95))
+    return [name, *quantiles, ", ".join(largest)]
 
 
-def _ends(row: Row) -> list[float]:
-    return row.score.ends
+def _counts(name: str, found: Sequence[Row], kinds: Sequence[str], spoken: int) -> list[str]:
+    def total(of: str) -> int:
+        return sum(sum(getattr(row.score, of).values()) for row in found)
+
+    cpu = sum(row.cpu for row in found) / sum(row.seconds for row in found)
+    cells = [name, _rate(found, kinds), _share(total("pauses_started"), total("pauses"))]
+    cells += [_share(sum(getattr(row.score, of) for row in found), spoken) for of in ("missed", "early_ends")]
+    return [*cells, str(sum(row.score.splits for row in found)), f"{cpu:.3f}"]
 
 
 def _quantile(delays: Sequence[Sequence[float]], q: float) -> str:
@@ -121,6 +106,8 @@ def _rate(rows: Sequence[Row], kinds: Sequence[str]) -> str:
 
 
 def _share(k: int, n: int) -> str:
-    """``2 of 150, 1.3 % [0.4, 4.7]``."""
+    """``2 of 150, 1.3% [0.4, 4.7]``; empty of none."""
+    if not n:
+        return ""
     found = wilson(k, n)
     return f"{k} of {n}, {found.value:.1%} [{found.low * 100:.1f}, {found.high * 100:.1f}]"

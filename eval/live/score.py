@@ -45,7 +45,7 @@ class Score:
     pauses_started: dict[str, int] = field(default_factory=dict)
     """pauses with a false start"""
     hours: dict[str, float] = field(default_factory=dict)
-    """of pauses, without `EARLY` and `LATE` at their edges"""
+    """of pauses, without what lies `EARLY` before an utterance or `LATE` behind it"""
 
 
 def utterances(script: Script, clips: dict[str, Clip]) -> list[Stretch]:
@@ -78,7 +78,8 @@ def score(told: Sequence[Stretch], spoken: Sequence[Stretch], pauses: Sequence[P
     for pause in pauses:
         kind = pause.filling or ""
         here = sum(pause.start <= at < pause.end for at in false)
-        seconds = max(0.0, pause.end - pause.start - EARLY - LATE)
+        near = [min(b + LATE, pause.end) - max(a - EARLY, pause.start) for a, b in spoken]
+        seconds = max(0.0, pause.end - pause.start - sum(each for each in near if each > 0))
         for column, value in (
             (found.false_starts, here),
             (found.pauses, 1),

@@ -47,7 +47,7 @@ def silero(options: dict[str, Any]) -> System:
     """Silero's own iterator over a stream. It has no word for the end of a stream: speech lasts until then."""
     from silero_vad import VADIterator, load_silero_vad
 
-    iterator = VADIterator(load_silero_vad(), **options)
+    iterator = VADIterator(load_silero_vad(onnx=True), **options)
 
     def listen(samples: Audio) -> list[Stretch]:
         iterator.reset_states()

@@ -25,7 +25,7 @@ def test_false_starts_belong_to_what_the_pause_holds() -> None:
     found = score([(5.0, 6.0), (20.0, 21.0), (25.0, 25.5), (30.2, 33.5)], SPOKEN, PAUSES)
     assert found.false_starts == {"noise": 1, "music": 2} and found.pauses_started == {"noise": 1, "music": 1}
     assert found.pauses == {"noise": 1, "music": 2}
-    assert found.hours["noise"] == pytest.approx((10 - 1.3) / 3600)
+    assert found.hours["noise"] == pytest.approx((10 - 0.3) / 3600)
     assert (found.missed, len(found.starts)) == (1, 1)
 
 
@@ -46,7 +46,7 @@ def test_the_report_tells_every_system() -> None:
         for name, told in {"a": [(10.4, 14.6), (30.4, 33.8)], "b": [(5.0, 6.0)]}.items()
     }
     text = report(rows)
-    assert "2 recordings, 2 minutes, 4 utterances" in text
+    assert "2 streams, 2 minutes, 4 utterances" in text
     assert (
         "| a | 0.40 [" in text
         and "| a | 0.0 [0.0, " in text

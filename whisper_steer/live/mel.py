@@ -33,7 +33,8 @@ class MelStream:
 
     def finish(self) -> Tensor:
         """(n_mels, k): the frames that only the end of the stream completes, as if zeros followed it."""
-        return self._frames(np.zeros(N_FFT, np.float32))[:, : max(0, self._fed // HOP_LENGTH - self._made)]
+        missing = max(0, self._fed // HOP_LENGTH - self._made)
+        return self._frames(np.zeros(N_FFT, np.float32))[:, :missing]
 
     def _frames(self, samples: Audio) -> Tensor:
         held = self._samples = np.concatenate([self._samples, samples])

@@ -1,8 +1,8 @@
 """When a listener says that speech has started or ended, from the evidence of the newest steps.
 
 The newest steps are judged before what comes behind them was heard, so `AHEAD` of them do not count yet. Of those
-before, the last `HOLD` decide: where one reaches the threshold, somebody speaks; where none reaches the lower
-threshold, nobody does any more.
+before, the last `HOLD` decide: where one lies `ABOVE` the threshold, speech starts; where none reaches the threshold, it
+has ended. All three are chosen on recordings that nothing is reported on: see ``docs/live.md``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Literal
 
 from whisper_steer.gate.spans import MARGIN, STEP_SECONDS, Evidence
 
-AHEAD = 0.08
+AHEAD = 0.16
 """seconds that must have been heard behind a step before it counts"""
-HOLD = 0.4
+HOLD = 0.32
 """seconds without speech after which it has ended"""
-LOWER = 2.0
-"""logits below the threshold at which speech goes on"""
+ABOVE = 3.0
+"""logits above the threshold at which speech starts: sounds seen without what follows them look more like speech"""
 
 _ahead, _hold = (round(seconds / STEP_SECONDS) for seconds in (AHEAD, HOLD))
 
@@ -36,7 +36,7 @@ class Event:
 
 
 class Turns:
-    """Whether somebody speaks, as evidence comes."""
+    """Whether somebody speaks, as evidence comes. ``threshold``: that of the gate, as of whole recordings."""
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
@@ -53,7 +53,7 @@ class Turns:
             return None
         start = max(0, end - _hold)
         recent = evidence[start:end]
-        heard = recent >= self.threshold - (LOWER if self.speaking else 0.0)
+        heard = recent >= self.threshold + (0.0 if self.speaking else ABOVE)
         if heard.any():
             places = heard.nonzero()[0]
             self._last = first + start + int(places[-1]) + 1
