@@ -14,6 +14,7 @@ from whisper_steer.audio.load import load_audio
 from whisper_steer.errors import AudioError, UsageError
 from whisper_steer.gate.spans import GAP
 from whisper_steer.live.listener import HOP, Event, Listener
+from whisper_steer.live.turns import ABOVE
 from whisper_steer.steer.steering import Steering
 
 RATE = 16000
@@ -50,20 +51,20 @@ def test_a_stream_and_its_recording_have_the_same_spans(tiny_en: Whisper, visit:
 
 
 def test_evidence_agrees_with_the_offline_gate_up_to_look_ahead(tiny_en: Whisper, visit: np.ndarray) -> None:
-    """A step that the gate has seen 1.3 s beyond is judged as in the recording; sooner, most are."""
+    """A step is judged again while 0.64 s come behind it: then nearly all are as in the recording, at once most are."""
     listener = Listener(tiny_en)
     offline = whisper_steer.listen(tiny_en, visit)
-    agreed: dict[int, list[bool]] = {3: [], 32: []}
+    agreed: dict[int, list[bool]] = {4: [], 15: []}
     for i in range(0, len(visit) - HOP, HOP):
         listener.feed(visit[i : i + HOP])
         first, evidence = listener.evidence()
         for ahead, same in agreed.items():
-            for step in range(len(evidence) - 1 - ahead - 5, len(evidence) - ahead):
+            for step in range(len(evidence) - 6 - ahead, len(evidence) - ahead):
                 if step >= 0:
                     live = evidence[step] >= offline.threshold
                     same.append(bool(live == (offline.evidence[first + step] >= offline.threshold)))
-    assert np.mean(agreed[32]) > 0.97
-    assert np.mean(agreed[3]) > 0.93
+    assert np.mean(agreed[15]) > 0.95
+    assert np.mean(agreed[4]) > 0.9
 
 
 def test_chunks_of_any_size_tell_the_same(tiny_model: Whisper) -> None:
@@ -72,7 +73,7 @@ def test_chunks_of_any_size_tell_the_same(tiny_model: Whisper) -> None:
     samples[2 * RATE : 3 * RATE] = 0
     probe = Listener(tiny_model, steering=Steering(make_artifact(tiny_model.encoder, threshold=0.0)))
     probe.feed(samples)
-    threshold = float(np.quantile(probe.evidence()[1], 0.6))
+    threshold = float(np.quantile(probe.evidence()[1], 0.6)) - ABOVE
     listener = Listener(tiny_model, steering=Steering(make_artifact(tiny_model.encoder, threshold=threshold)))
     expected = fed(listener, samples, len(samples))
     assert expected and expected[-1].heard_at == 5.0

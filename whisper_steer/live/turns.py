@@ -1,8 +1,8 @@
 """When a listener says that speech has started or ended, from the evidence of the newest steps.
 
 The newest steps are judged before what comes behind them was heard, so `AHEAD` of them do not count yet. Of those
-before, the last `HOLD` decide: where one lies `ABOVE` the threshold, speech starts; where none reaches the threshold, it
-has ended. All three are chosen on recordings that nothing is reported on: see ``docs/live.md``.
+before, the last `HOLD` decide: where one lies `ABOVE` the threshold, speech starts; where none reaches the threshold,
+it has ended. All three are chosen on recordings that nothing is reported on: see ``docs/live.md``.
 """
 
 from __future__ import annotations
