@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from whisper_steer.gate.spans import MARGIN
-from whisper_steer.live.turns import ABOVE, AHEAD, HOLD, Event, Turns
+from whisper_steer.live.turns import ABOVE, AHEAD, BEHIND, HOLD, Event, Turns
 
 HOP = 6
 
@@ -34,7 +34,7 @@ def test_a_start_and_an_end_are_told_within_a_second() -> None:
     assert (start.kind, end.kind) == ("start", "end")
     assert (start.time, end.time) == pytest.approx((3.0 - MARGIN, 5.0 + MARGIN), abs=0.05)
     assert AHEAD < start.heard_at - 3.0 <= AHEAD + 0.28
-    assert AHEAD + HOLD <= end.heard_at - 5.0 <= AHEAD + HOLD + 0.28 < 1.0
+    assert BEHIND + HOLD <= end.heard_at - 5.0 <= BEHIND + HOLD + 0.28 < 1.0
     assert end.evidence == 5.0
 
 

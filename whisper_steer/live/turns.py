@@ -1,8 +1,8 @@
 """When a listener says that speech has started or ended, from the evidence of the newest steps.
 
-The newest steps are judged before what comes behind them was heard, so `AHEAD` of them do not count yet. Of those
-before, the last `HOLD` decide: where one lies `ABOVE` the threshold, speech starts; where none reaches the threshold,
-it has ended. All three are chosen on recordings that nothing is reported on: see ``docs/live.md``.
+The newest steps are judged before what comes behind them was heard. Speech starts where one lies `ABOVE` the threshold
+that `AHEAD` have come behind; it has ended where, but for the newest `BEHIND`, none of `HOLD` reaches the threshold.
+How these are chosen: ``docs/live.md``.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import Literal
 
 from whisper_steer.gate.spans import MARGIN, STEP_SECONDS, Evidence
 
-AHEAD = 0.16
-"""seconds that must have been heard behind a step before it counts"""
+AHEAD = 0.4
+"""seconds that must have been heard behind a step before it counts as a start"""
+BEHIND = 0.16
+"""seconds that must have been heard behind a step before it counts towards an end"""
 HOLD = 0.32
 """seconds without speech after which it has ended"""
 ABOVE = 3.0
 """logits above the threshold at which speech starts: sounds seen without what follows them look more like speech"""
 
-_ahead, _hold = (round(seconds / STEP_SECONDS) for seconds in (AHEAD, HOLD))
+_ahead, _behind, _hold = (round(seconds / STEP_SECONDS) for seconds in (AHEAD, BEHIND, HOLD))
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,8 @@ class Turns:
 
     def hear(self, first: int, evidence: Evidence, now: float) -> Event | None:
         """Evidence (n,) of the newest steps, of which ``first`` lie before, as known after ``now`` seconds."""
-        end = len(evidence) - _ahead
-        if end <= 0:
-            return None
-        start = max(0, end - _hold)
+        end = max(0, len(evidence) - (_behind if self.speaking else _ahead))
+        start = max(0, end - _hold, 0 if self.speaking else self._last - first)
         recent = evidence[start:end]
         heard = recent >= self.threshold + (0.0 if self.speaking else ABOVE)
         if heard.any():
