@@ -86,5 +86,5 @@ def score(told: Sequence[Stretch], spoken: Sequence[Stretch], pauses: Sequence[P
             (found.pauses_started, int(here > 0)),
             (found.hours, seconds / 3600),
         ):
-            column[kind] = column.get(kind, 0) + value  # type: ignore[operator, assignment]
+            column[kind] = column.get(kind, 0) + value  # type: ignore[assignment]
     return found
