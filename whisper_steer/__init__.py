@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from whisper_steer.audio.load import load_audio
     from whisper_steer.gate.hearing import Hearing
     from whisper_steer.gate.spans import Span
+    from whisper_steer.live.listener import Listener
     from whisper_steer.models.checkpoints import available_models
     from whisper_steer.models.load import load_model
     from whisper_steer.runtimes.openai import listen, transcribe
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Artifact": "whisper_steer.steer.artifact",
     "Hearing": "whisper_steer.gate.hearing",
+    "Listener": "whisper_steer.live.listener",
     "Span": "whisper_steer.gate.spans",
     "Steering": "whisper_steer.steer.steering",
     "available_models": "whisper_steer.models.checkpoints",
@@ -67,6 +69,7 @@ __all__ = [
     "DecodingOptions",
     "DecodingResult",
     "Hearing",
+    "Listener",
     "ModelDimensions",
     "Span",
     "Steering",

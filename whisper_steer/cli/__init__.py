@@ -22,6 +22,7 @@ COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
     "serve": ("whisper_steer.cli.serve:serve", "Answer as OpenAI's transcription interface does."),
     "listen": ("whisper_steer.cli.listen:listen", "Write where somebody speaks, for other runtimes."),
+    "live": ("whisper_steer.cli.live:live", "Say when speech starts and ends while it is being said."),
     "explain": (
         "whisper_steer.cli.explain:explain",
         "Say what was heard, and why it was transcribed or not.",

@@ -60,7 +60,7 @@ def listen(
     name = choose_model(model, model_dir)
     loaded = load_model(name, device, model_dir)
     if steering == "auto":
-        _require_artifact(loaded, name)
+        require_artifact(loaded, name)
     ready = prepare(loaded, steering, max_suppressed_speech=max_suppressed_speech)
     assert ready is not None
     prefix = ready.prefix(loaded.encoder)
@@ -78,7 +78,8 @@ def listen(
     ctx.exit(1 if each_of(audio, write, quiet=True) else 0)
 
 
-def _require_artifact(model: Whisper, name: str) -> None:
+def require_artifact(model: Whisper, name: str) -> None:
+    """Raise `ArtifactError`, which names the remedy, where there is no steering for a model."""
     from whisper_steer.encoders.fingerprint import encoder_fingerprint
     from whisper_steer.steer.find import find
 
