@@ -35,10 +35,9 @@ def test_no_table_with_figures_is_without_a_source(page: Path) -> None:
 
 
 def test_a_stale_table_is_put_right(results: Path) -> None:
-    page = "<!-- table: run.md 0; rows: ^\\| ours; columns: system | WER; bold: ours -->\n\n| system |\n| --- |\n| 1 |\n\nEnd.\n"
-    assert filled(page, results) == (
-        "<!-- table: run.md 0; rows: ^\\| ours; columns: system | WER; bold: ours -->\n\n"
-        "| system | WER |\n| --- | --- |\n| **ours** | **11.0%** |\n\nEnd.\n"
+    marker = "<!-- table: run.md 0; rows: ^\\| ours; columns: system | WER; bold: ours -->\n\n"
+    assert filled(marker + "| system |\n| --- |\n| 1 |\n\nEnd.\n", results) == (
+        marker + "| system | WER |\n| --- | --- |\n| **ours** | **11.0%** |\n\nEnd.\n"
     )
 
 

@@ -54,8 +54,8 @@ def load_audio(
     ``file`` is a path, an address that FFmpeg opens (``https://...``), ``"-"`` for stdin, the bytes of a file in any
     container, a file opened to read bytes and to seek, or an array that already has the rate ``sr``: ``(samples,)`` or
     ``(samples, channels)``, floats as they are, integers of 8, 16 or 32 bits divided by their full scale. Channels are
-    averaged with equal weights; rates are converted with soxr (HQ). Float samples beyond +-1 are kept up to `LOUDEST`. A
-    recording of any length above zero is accepted: Whisper pads it to 30 s. Only an array may be empty, as in
+    averaged with equal weights; rates are converted with soxr (HQ). Float samples beyond +-1 are kept up to `LOUDEST`.
+    A recording of any length above zero is accepted: Whisper pads it to 30 s. Only an array may be empty, as in
     openai-whisper. No more than ``longest`` seconds of a file are decoded.
 
     Returns float32 ``(n,)``, contiguous, at ``sr`` Hz; an ``np.memmap`` where it is longer than 20 min.

@@ -133,7 +133,7 @@ OUTPUT: list[tuple[str, Any, Any, str]] = [
 def some_options(table: list[tuple[str, Any, Any, str]], *names: str) -> Callable[[F], F]:
     """Decorate a click command with those of a table that have the names."""
     chosen = [row for row in table if row[0].split()[0] in names]
-    return lambda function: _decorated(function, chosen)
+    return lambda function: decorated(function, chosen)
 
 
 def defaults(table: list[tuple[str, Any, Any, str]]) -> dict[str, Any]:
