@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ NAMES, NAMED_LATENTS = "names.json", "names.safetensors"
 """names of latents, see `whisper_steer.explain.names`; saving an artifact anew leaves none"""
 RISK, RISK_WEIGHTS = "risk.json", "risk.safetensors"
 """the risk of a segment, see `whisper_steer.risk.probe`; likewise"""
+KEPT = (SAE_TENSORS, NAMES, NAMED_LATENTS, RISK, RISK_WEIGHTS)
 
 
 @dataclass
@@ -78,10 +80,11 @@ class Artifact:
                 f"this one is {fingerprint[:19]}...); fit one with: whisper-steer fit MODEL"
             )
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, keep: Path | None = None) -> Path:
         """Write the folder; it appears whole or not at all.
 
-        Raises `UsageError` as `check_free`, `ArtifactError` where it could not be loaded again.
+        ``keep``: the folder of an artifact of the same edits, whose SAE, names and risk go along. Raises `UsageError`
+        as `check_free`, `ArtifactError` where it could not be loaded again.
         """
         path = Path(path)
         try:
@@ -90,6 +93,9 @@ class Artifact:
         except ValueError as error:
             raise ArtifactError(f"{self.name!r} cannot be saved: {error}; fit it again") from error
         with replacing(path, "artifact", _written) as folder:
+            for name in KEPT:
+                if keep is not None and (keep / name).is_file():
+                    shutil.copyfile(keep / name, folder / name)
             (folder / TENSORS).write_bytes(save(_tensors(self)))
             if self.sae is not None:
                 (folder / SAE_TENSORS).write_bytes(own.content(self.sae, half=True))
@@ -192,7 +198,7 @@ def check_free(path: str | Path) -> None:
 
 def _written(card: dict[str, Any]) -> Collection[str]:
     ours = isinstance(card.get("schema"), int) and isinstance(card.get("fingerprint"), str)
-    return (TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS, RISK, RISK_WEIGHTS) if ours else ()
+    return (TENSORS, *KEPT) if ours else ()
 
 
 def _tensors(artifact: Artifact) -> dict[str, Tensor]:

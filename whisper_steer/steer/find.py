@@ -15,16 +15,30 @@ def shipped_folder() -> Path:
     return Path(__file__).parents[1] / "steering_vectors"
 
 
-def find(fingerprint: str) -> Path | None:
-    """The shipped or cached artifact for an encoder, or None; passes over damaged ones and those of another schema.
+RECALIBRATED = "recalibrated"
+"""part of the card of an artifact that `whisper-steer calibrate` has made"""
 
-    A cached one is loaded for that: whoever finds none can fit it again.
+
+def recalibrated_folder(artifact: Artifact) -> Path:
+    """Where `whisper-steer calibrate` writes, so that `find` prefers it."""
+    name = f"{artifact.name}-{artifact.fingerprint.removeprefix('sha256:')[:12]}"
+    return cache_folder("steering") / name
+
+
+def find(fingerprint: str) -> Path | None:
+    """The artifact for an encoder, or None: a recalibrated one, else one that ships, else another of the cache.
+
+    Passes over damaged ones and those of another schema. A cached one is loaded for that: whoever finds none can fit
+    it again.
     """
-    for root in (shipped_folder(), cache_folder("steering")):
+    cached = cache_folder("steering")
+    for root, recalibrated in ((cached, True), (shipped_folder(), False), (cached, False)):
         for folder in sorted(card.parent for card in root.glob(f"*/{CARD}")):
             try:
                 card = read_card(folder)
                 known = (card.get("fingerprint"), card.get("fingerprint_bfloat16"))
+                if recalibrated and not card.get(RECALIBRATED):
+                    continue
                 if card.get("schema") == SCHEMA and fingerprint in known:
                     if root != shipped_folder():
                         Artifact.load(folder)
