@@ -3,8 +3,8 @@
 The first blocks of the encoder and the gate run, nothing is decoded. The gate hears speech in a clip where it finds a
 span of it; a clip without one comes out empty in mode "skip", and non-speech with one gets whatever text stock writes
 there. Silero VAD, at faster-whisper's defaults, judges the same clips, and so does FireRedVAD where it is installed. A
-second table shows how much speech is lost where it is hard to hear, see `hard_speech.py`, a third whether the promise
-holds, see `verdicts.py`.
+second table shows how much speech is lost where it is hard to hear (`hard_speech.py`), a third whether the promise holds
+(`verdicts.py`).
 """
 
 from __future__ import annotations
@@ -78,13 +78,11 @@ def check_gate(
     strained = list(judge_hard(prefix, chosen, clips, hard, seed))
     promised = verdicts(prefix, chosen, clips, hard, seed)
     if out is not None:
-        found = {"clips": judged, "hard": strained, "promise": promised}
-        write_whole(out, json.dumps({"steering": chosen.describe(), **found}))
+        found = {"steering": chosen.describe(), "clips": judged, "hard": strained, "promise": promised}
+        write_whole(out, json.dumps(found))
     click.echo(table(judged, chosen.threshold))
-    if strained:
-        click.echo("\n" + hard_table(strained))
-    if promised:
-        click.echo("\n" + promise_table(promised, chosen.promise))
+    for text in [hard_table(strained)] * bool(strained) + [promise_table(promised, chosen.promise)]:
+        click.echo("\n" + text)
 
 
 def _clips(manifest: Path, split: str) -> list[Clip]:

@@ -2,7 +2,7 @@
 
 record tiny.en --data manifest:FILE --out evidence.npz     # once: the gate's evidence in every window
 simulate evidence.npz                                      # the tables of docs/promises.md
-strata tiny.en --data manifest:FILE --write FOLDER         # an artifact's calibration, stratum by stratum
+strata tiny.en --data manifest:FILE --write                # an artifact's calibration, stratum by stratum
 """
 
 from __future__ import annotations
@@ -43,9 +43,51 @@ def record(model: str, data: str, seconds: float | None, out: Path) -> None:
     assert steering is not None
     noise = [clip for clip in clips if clip.kind == "nonspeech" and not clip.voice]
     found = recorded(steering.prefix(encoder), steering.artifact.gate, held_out(clips), noise, seconds)
-    about = {"model": model, "artifact": steering.artifact.digest(), "threshold": steering.threshold}
+    about = {
+        "model": model,
+        "artifact": steering.artifact.digest(),
+        "threshold": steering.threshold,
+        "promise": steering.promise,
+    }
     save(found, about, out)
     click.echo(f"{out}: {len(found)} windows of {len({each.utterance.speaker for each in found})} speakers")
+
+
+@promise.command()
+@click.argument("evidence", type=PATH)
+@click.option("--divisions", type=click.IntRange(2), default=1000, show_default=True)
+def simulate(evidence: Path, divisions: int) -> None:
+    """Divide the speakers again and again: calibrate on one half, look at the other."""
+    from .record import load
+    from .tables import page
+
+    click.echo(page(*load(evidence), divisions))
+
+
+@promise.command()
+@click.argument("model")
+@DATA
+@click.option("--steering", default="auto", show_default=True, help="auto, or an artifact's folder or name.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--write", is_flag=True, help="Into the artifact's card.")
+def strata(model: str, data: str, steering: str, seed: int, write: bool) -> None:
+    """Show what each stratum of an artifact's calibration speech needs, and keep it in the card."""
+    from whisper_steer.data.load import load
+    from whisper_steer.encoders.fingerprint import encoder_fingerprint
+    from whisper_steer.fit.strata import calibrate_strata
+    from whisper_steer.models.load import load_model
+    from whisper_steer.steer.steering import steering_for
+
+    from .card import calibrating_speech, strata_table, written
+
+    clips = load(data)
+    encoder = load_model(model).encoder
+    ready = steering_for(lambda: encoder_fingerprint(encoder), steering)
+    assert ready is not None
+    found = calibrate_strata(ready.prefix(encoder), ready.artifact, *calibrating_speech(clips), seed)
+    click.echo(strata_table(found, ready.threshold))
+    if write:
+        click.echo(written(ready.artifact, found))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from whisper_steer.data.clips import Clip
+from whisper_steer.data.splits import unfitted
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.errors import AudioError, DataError
 from whisper_steer.files.output import moved_into
@@ -40,14 +41,13 @@ def held_out(clips: list[Clip]) -> list[Clip]:
 
     In a drawn order that is always the same: the first of them are a fair sample.
     """
-    fitted = {clip.group for clip in clips if clip.split == "fit"}
     count: dict[str, int] = {}
     chosen = []
-    spoken = [clip for clip in clips if clip.kind == "speech" and clip.split != "fit"]
+    spoken = unfitted([clip for clip in clips if clip.kind == "speech" and clip.split != "fit"], clips)
     for i in np.random.default_rng(0).permutation(len(spoken)):
         clip = spoken[i]
         count[clip.group] = count.get(clip.group, 0) + 1
-        if clip.group not in fitted and count[clip.group] <= MOST_OF_A_SPEAKER:
+        if count[clip.group] <= MOST_OF_A_SPEAKER:
             chosen.append(clip)
     return chosen
 

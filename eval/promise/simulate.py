@@ -65,11 +65,6 @@ class Realised:
     n: float
     """windows that calibrated, in the mean"""
 
-    @property
-    def broken(self) -> float:
-        """The lower end, to be compared with a promise."""
-        return self.low
-
 
 def thresholds_of(utterances: Sequence[Utterance]) -> npt.NDArray[np.float32]:
     """Where losses are looked at: rising, from the weakest step of all on."""

@@ -29,7 +29,8 @@ from whisper_steer.gate.strata import (
     Stratum,
     Utterance,
     calibrated,
-)
+)from whisper_steer.steer.artifact import Artifact
+from whisper_steer.steer.steering import Steering
 
 SNR = (0.0, 10.0)
 """dB, of speech in noise"""
@@ -63,18 +64,13 @@ def utterances(
 
 
 def calibrate_strata(
-    prefix: Prefix,
-    gate: Gate,
-    clips: Sequence[Clip],
-    noise: Sequence[Clip],
-    in_use: float,
-    promise: float,
-    seed: int,
+    prefix: Prefix, artifact: Artifact, clips: Sequence[Clip], noise: Sequence[Clip], seed: int
 ) -> list[Stratum]:
     """What each stratum of ``clips``, of speakers that fitted and chose nothing, would need: one clip of each speaker.
 
-    ``in_use``: the threshold to judge, a logit. Clips that cannot be read are passed over.
+    Judged is the threshold that the artifact has by default. Clips that cannot be read are passed over.
     """
+    judged = Steering(artifact)
     rng = np.random.default_rng(seed)
     first: dict[str, Clip] = {}
     for i in rng.permutation(len(clips)):
@@ -82,8 +78,8 @@ def calibrate_strata(
     found: list[Utterance] = []
     for clip in tqdm(first.values(), desc="listening, stratum by stratum", unit="clip"):
         with suppress(AudioError):
-            found += utterances(prefix, gate, clip, noise, seed)
-    return calibrated(found, promise, in_use, seed)
+            found += utterances(prefix, artifact.gate, clip, noise, seed)
+    return calibrated(found, judged.promise, judged.threshold, seed)
 
 
 def heard(prefix: Prefix, gate: Gate, audio: Audio, spoken: npt.NDArray[np.bool_]) -> Evidence:
