@@ -3,8 +3,8 @@
 The first blocks of the encoder and the gate run, nothing is decoded. The gate hears speech in a clip where it finds a
 span of it; a clip without one comes out empty in mode "skip", and non-speech with one gets whatever text stock writes
 there. Silero VAD, at faster-whisper's defaults, judges the same clips, and so does FireRedVAD where it is installed. A
-second table shows how much speech is lost where it is hard to hear (`hard_speech.py`), a third whether the promise holds
-(`verdicts.py`).
+second table shows how much speech is lost where it is hard to hear (`hard_speech.py`), a third whether the promise
+holds (`verdicts.py`).
 """
 
 from __future__ import annotations

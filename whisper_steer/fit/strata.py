@@ -29,7 +29,8 @@ from whisper_steer.gate.strata import (
     Stratum,
     Utterance,
     calibrated,
-)from whisper_steer.steer.artifact import Artifact
+)
+from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.steering import Steering
 
 SNR = (0.0, 10.0)

@@ -66,7 +66,6 @@ def at_most(mean: float, n: int) -> float:
     """Upper bound of the expected loss at 95 %: the largest promise that is not shown to hold."""
     if mean >= 1 or p_above(mean, n, 1 - 1e-12) > LEVEL:
         return 1.0
-    # Bentkus' part is not continuous in nothing but its first argument: over the promise both fall.
     return float(
         brentq(lambda share: p_above(mean, n, share) - LEVEL, max(mean, 1e-12), 1 - 1e-12, xtol=1e-9)
     )
