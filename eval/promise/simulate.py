@@ -25,6 +25,8 @@ QUANTILES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 Losses = npt.NDArray[np.float32]
 """(windows, thresholds), from the first threshold, where nothing is left out"""
+Chosen = npt.NDArray[np.float32]
+"""0 and 1 of speakers or windows, a row a division"""
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,20 @@ class Windows:
     speaker: npt.NDArray[np.int64]
     """(windows,) numbers of the speakers"""
 
-    def of(self, chosen: npt.NDArray[np.bool_]) -> Windows:
-        """Some of them, by speaker: ``chosen`` (all speakers,)."""
-        inside = chosen[self.speaker]
-        return Windows(self.losses[inside], self.speaker[inside])
+    def by_speaker(self, speakers: int) -> Losses:
+        """The mean losses of each of so many speakers: (speakers, thresholds); 0 of those who are not there."""
+        belongs = np.zeros((speakers, len(self.speaker)), np.float32)
+        belongs[self.speaker, np.arange(len(self.speaker))] = 1
+        return np.asarray(belongs @ self.losses / np.maximum(belongs.sum(axis=1, keepdims=True), 1))
 
-    def one_each(self, rng: np.random.Generator) -> Losses:
-        """The losses of one window of each speaker, drawn."""
-        order = rng.permutation(len(self.speaker))
-        return self.losses[order[np.unique(self.speaker[order], return_index=True)[1]]]
-
-    def by_speaker(self) -> Losses:
-        """The mean losses of each speaker: (speakers there are, thresholds)."""
-        there, place = np.unique(self.speaker, return_inverse=True)
-        sums = np.zeros((len(there), self.losses.shape[1]), np.float64)
-        np.add.at(sums, place, self.losses)
-        return np.asarray(sums / np.bincount(place)[:, None], np.float32)
+    def one_each(self, first: Chosen, rng: np.random.Generator) -> Chosen:
+        """(divisions, windows): one window of each speaker in ``first`` (divisions, speakers), drawn anew each time."""
+        chosen = np.zeros((len(first), len(self.speaker)), np.float32)
+        for speaker in np.unique(self.speaker):
+            own = np.flatnonzero(self.speaker == speaker)
+            drawn = own[rng.integers(len(own), size=len(first))]
+            chosen[np.arange(len(first)), drawn] = first[:, speaker]
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -82,73 +82,85 @@ def windows_of(utterances: Sequence[Utterance], thresholds: npt.NDArray[np.float
     return Windows(np.array(losses, np.float32), np.array([names[each.speaker] for each in utterances]))
 
 
-def kept(losses: Losses, promise: float) -> int | None:
-    """The place of the largest threshold that keeps the promise (`gate.conformal`); None where n is too small."""
-    n = len(losses)
-    if promise < 1 / (n + 1):
-        return None
-    return int(((losses.mean(axis=0, dtype=np.float64) * n + 1) / (n + 1) <= promise + 1e-9).sum()) - 1
+def kept(chosen: Chosen, losses: Losses, promise: float) -> npt.NDArray[np.int64]:
+    """The place of the largest threshold that keeps the promise (`gate.conformal`), one a division; -1: n too small.
+
+    ``chosen`` (divisions, windows), 1 for those that calibrate.
+    """
+    n = chosen.sum(axis=1, keepdims=True)
+    risk = (chosen.astype(np.float64) @ losses + 1) / (n + 1)
+    return np.asarray((risk <= promise + 1e-9).sum(axis=1) - 1)
 
 
-def realised(left_out: Sequence[float], n: Sequence[int]) -> Realised | None:
-    """Over divisions; None where the promise could be made in none."""
-    if not left_out:
+def realised(next_one: Losses, chosen: Chosen, places: npt.NDArray[np.int64]) -> Realised | None:
+    """Over divisions; None where the promise could be made in none. ``next_one`` (divisions or 1, thresholds)."""
+    made = places >= 0
+    if not made.any():
         return None
-    mean = float(np.mean(left_out))
-    half = (
-        1.96 * float(np.std(left_out, ddof=1)) / len(left_out) ** 0.5 if len(left_out) > 1 else float("nan")
-    )
-    return Realised(mean, mean - half, mean + half, len(left_out), float(np.mean(n)))
+    found = np.broadcast_to(next_one, (len(places), next_one.shape[1]))[made, places[made]]
+    half = 1.96 * float(np.std(found, ddof=1)) / len(found) ** 0.5 if len(found) > 1 else float("nan")
+    mean = float(found.mean())
+    return Realised(mean, mean - half, mean + half, len(found), float(chosen[made].sum(axis=1).mean()))
+
+
+def divided(speakers: int, divisions: int, rng: np.random.Generator) -> Chosen:
+    """(divisions, speakers): 1 for those of the first half."""
+    order = np.argsort(rng.random((divisions, speakers)), axis=1)
+    return np.asarray(np.argsort(order, axis=1) < speakers // 2, np.float32)
 
 
 WAYS = ("one window a speaker", "all windows", "one window a speaker of all speech")
 
 
 def simulate(
-    everything: Windows, stratum: npt.NDArray[np.bool_], promise: float, divisions: int, seed: int = 0
-) -> dict[str, Realised | None]:
-    """Each of `WAYS` in a stratum: ``stratum`` (windows,) says which of the windows belong to it."""
+    everything: Windows,
+    stratum: npt.NDArray[np.bool_],
+    promises: Sequence[float],
+    divisions: int,
+    seed: int = 0,
+) -> list[dict[str, Realised | None]]:
+    """For each promise, each of `WAYS` in a stratum: ``stratum`` (windows,) says which of the windows belong to it.
+
+    Divisions without a speaker of the stratum in both halves are left out.
+    """
     inside = Windows(everything.losses[stratum], everything.speaker[stratum])
     n = int(everything.speaker.max()) + 1
+    there = np.bincount(inside.speaker, minlength=n) > 0
     rng = np.random.default_rng(seed)
-    left_out: dict[str, list[float]] = {way: [] for way in WAYS}
-    used: dict[str, list[int]] = {way: [] for way in WAYS}
-    for _ in range(divisions):
-        first = np.zeros(n, bool)
-        first[rng.permutation(n)[: n // 2]] = True
-        calibrating, judged = inside.of(first), inside.of(~first)
-        if not len(calibrating.speaker) or not len(judged.speaker):
-            continue
-        of_all = everything.of(first)
-        next_speaker = judged.by_speaker().mean(axis=0)
-        for way, losses in zip(
-            WAYS, (calibrating.one_each(rng), calibrating.losses, of_all.one_each(rng)), strict=True
-        ):
-            place = kept(losses, promise)
-            if place is not None:
-                left_out[way].append(float(next_speaker[place]))
-                used[way].append(len(losses))
-    return {way: realised(left_out[way], used[way]) for way in WAYS}
+    first = divided(n, divisions, rng)
+    first = first[(first[:, there].any(axis=1)) & ((1 - first)[:, there].any(axis=1))]
+    second = (1 - first) * there
+    next_one = second @ inside.by_speaker(n) / second.sum(axis=1, keepdims=True)
+    of_all = everything.one_each(first, rng)
+    calibrating = (
+        (inside.one_each(first, rng), inside.losses),
+        (first[:, inside.speaker], inside.losses),
+        (of_all, everything.losses),
+    )
+    return [
+        {
+            way: realised(next_one, chosen, kept(chosen, losses, promise))
+            for way, (chosen, losses) in zip(WAYS, calibrating, strict=True)
+        }
+        for promise in promises
+    ]
 
 
 def elsewhere(
-    home: Windows, others: Sequence[Windows], promise: float, divisions: int, seed: int = 0
-) -> list[Realised | None]:
-    """Calibrated on half of the speakers at home, one window each: what is left out of the other half's speech there,
-    and of all windows of ``others``, whose losses are at the same thresholds."""
+    home: Windows, others: Sequence[Windows], promises: Sequence[float], divisions: int, seed: int = 0
+) -> list[list[Realised | None]]:
+    """Calibrated on half of the speakers at home, one window each: for each promise, what is left out of the other half's
+    speech there, and of all windows of ``others``, whose losses are at the same thresholds."""
     n = int(home.speaker.max()) + 1
     rng = np.random.default_rng(seed)
-    left_out: list[list[float]] = [[] for _ in range(1 + len(others))]
-    used: list[int] = []
-    means = [other.by_speaker().mean(axis=0) for other in others]
-    for _ in range(divisions):
-        first = np.zeros(n, bool)
-        first[rng.permutation(n)[: n // 2]] = True
-        chosen = home.of(first).one_each(rng)
-        place = kept(chosen, promise)
-        if place is None:
-            continue
-        used.append(len(chosen))
-        for found, mean in zip(left_out, [home.of(~first).by_speaker().mean(axis=0), *means], strict=True):
-            found.append(float(mean[place]))
-    return [realised(found, used) for found in left_out]
+    first = divided(n, divisions, rng)
+    chosen = home.one_each(first, rng)
+    seen = [(1 - first) @ home.by_speaker(n) / (n - n // 2)]
+    for other in others:
+        there = np.unique(other.speaker)
+        seen.append(other.by_speaker(int(there.max()) + 1)[there].mean(axis=0, keepdims=True))
+    found = []
+    for promise in promises:
+        places = kept(chosen, home.losses, promise)
+        found.append([realised(next_one, chosen, places) for next_one in seen])
+    return found

@@ -51,8 +51,8 @@ def _ways(spoken: list[Utterance], strata: list[str], divisions: int) -> str:
         speakers = len(np.unique(everything.speaker[inside]))
         if speakers < 2:
             continue
-        for promise in PROMISES:
-            found = simulate(everything, inside, promise, divisions)
+        simulated = simulate(everything, inside, PROMISES, divisions)
+        for promise, found in zip(PROMISES, simulated, strict=True):
             rows.append(
                 [name, str(speakers), str(int(inside.sum())), f"{promise:.0%}"]
                 + [_told(found[way], promise) for way in WAYS]
@@ -74,8 +74,8 @@ def languages(recorded: Sequence[Recorded], divisions: int) -> str:
         chosen = [r for r in recorded if set(within) & set(r.utterance.strata)]
         thresholds = thresholds_of([r.utterance for r in chosen])
         parts = [_part(chosen, spoken_in, language, thresholds) for language in there]
-        for promise in PROMISES:
-            found = elsewhere(parts[0], parts[1:], promise, divisions)
+        simulated = elsewhere(parts[0], parts[1:], PROMISES, divisions)
+        for promise, found in zip(PROMISES, simulated, strict=True):
             rows.append([condition, f"{promise:.0%}"] + [_told(each, promise) for each in found])
         counts = [
             f"{len(part.speaker)} windows, {len(set(part.speaker.tolist()))} speakers" for part in parts

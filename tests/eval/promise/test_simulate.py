@@ -38,22 +38,20 @@ def test_losses_are_those_of_the_utterances_and_the_threshold_that_of_the_packag
         np.testing.assert_allclose(windows.losses[:, place], wanted, atol=1e-6)
     assert windows.losses[:, 0].max() == 0
     exact = conformal_threshold(loss_curve([each.heard for each in spoken]), 80, 0.05)
-    place = kept(windows.losses, 0.05)
-    assert place is not None
+    everyone = np.ones((1, 80), np.float32)
+    place = int(kept(everyone, windows.losses, 0.05)[0])
     assert thresholds[place] <= exact + 1e-6 and thresholds[place + 2] > exact
-    assert kept(windows.losses, 1 / 82) is None
+    assert kept(everyone, windows.losses, 1 / 82)[0] == -1
 
 
 def test_by_the_closed_form_where_one_step_is_the_whole_loss() -> None:
-    """Utterances of one step: losses of 0 and 1, so the promise is that of order statistics: with n that calibrate, the
-    threshold is the k-th smallest where k - 1 = floor(promise (n + 1)) - 1 may be lost, and the next is lost with
-    probability floor(promise (n + 1)) / (n + 1) - a little, by exchangeability exactly (k - 1) / (n + 1)."""
+    """Losses of 0 and 1: with n that calibrate, the threshold is the k-th smallest, k = floor(promise (n + 1)), and by
+    exchangeability the next one lies below it with probability k / (n + 1)."""
     rng = np.random.default_rng(1)
     spoken = [Utterance(f"{i:03}", ("clean",), rng.normal(size=1).astype(np.float32)) for i in range(100)]
     windows = windows_of(spoken, np.unique(np.concatenate([each.heard for each in spoken])))
-    found = simulate(windows, np.ones(100, bool), 0.1, 4000)["one window a speaker"]
+    found = simulate(windows, np.ones(100, bool), [0.1], 4000)[0]["one window a speaker"]
     assert found is not None and found.divisions == 4000 and found.n == 50
-    # floor(0.1 * 51) = 5: four of the calibration's are lost. The next one lies below the fifth with 5 / 51.
     assert found.low <= 5 / 51 <= found.high + 1e-9
 
 
@@ -62,7 +60,7 @@ def test_one_window_a_speaker_keeps_what_all_windows_break() -> None:
     rng = np.random.default_rng(2)
     spoken = utterances(rng, [1] * 30, level=1.0) + utterances(rng, [40] * 10, level=9.0)
     windows = windows_of(spoken, thresholds_of(spoken))
-    found = simulate(windows, np.ones(len(spoken), bool), 0.1, 600)
+    (found,) = simulate(windows, np.ones(len(spoken), bool), [0.1], 600)
     one, pooled = found[WAYS[0]], found[WAYS[1]]
     assert one is not None and pooled is not None
     assert one.low <= 0.1 < pooled.low
@@ -74,11 +72,11 @@ def test_one_level_for_all_speech_is_broken_in_a_hard_stratum() -> None:
     spoken = utterances(rng, [1] * 60, level=8.0) + utterances(rng, [1] * 30, level=0.0)
     windows = windows_of(spoken, thresholds_of(spoken))
     hard = np.arange(90) >= 60
-    found = simulate(windows, hard, 0.1, 600)
+    found, refused = simulate(windows, hard, [0.1, 0.02], 600)
     one, of_all = found[WAYS[0]], found[WAYS[2]]
     assert one is not None and of_all is not None
     assert one.low <= 0.1 < of_all.low
-    assert simulate(windows, hard, 0.02, 50)[WAYS[0]] is None  # 15 speakers cannot
+    assert refused[WAYS[0]] is None  # fifteen or so cannot
 
 
 def test_another_language_is_looked_at_with_the_threshold_of_home() -> None:
@@ -86,6 +84,6 @@ def test_another_language_is_looked_at_with_the_threshold_of_home() -> None:
     home, harder = utterances(rng, [2] * 60, level=5.0), utterances(rng, [30], level=-5.0)
     thresholds = thresholds_of([*home, *harder])
     parts: list[Windows] = [windows_of(some, thresholds) for some in (home, harder)]
-    at_home, abroad = elsewhere(parts[0], parts[1:], 0.1, 400)
+    ((at_home, abroad),) = elsewhere(parts[0], parts[1:], [0.1], 400)
     assert at_home is not None and abroad is not None
     assert at_home.low <= 0.1 and abroad.mean == pytest.approx(1.0, abs=0.05)
