@@ -6,7 +6,7 @@ that of the number of divisions. What counts on the other half is the next speak
 the mean over each one's windows.
 
 Three ways to calibrate: one window a speaker of the stratum; all windows of the stratum, as if each were a speaker;
-and one window a speaker of all speech, whatever its stratum.
+and one window a speaker of all speech as recorded, whatever the stratum: one level for all.
 """
 
 from __future__ import annotations
@@ -109,17 +109,19 @@ def divided(speakers: int, divisions: int, rng: np.random.Generator) -> Chosen:
     return np.asarray(np.argsort(order, axis=1) < speakers // 2, np.float32)
 
 
-WAYS = ("one window a speaker", "all windows", "one window a speaker of all speech")
+WAYS = ("one window a speaker", "all windows", "as recorded, one window a speaker")
 
 
 def simulate(
     everything: Windows,
     stratum: npt.NDArray[np.bool_],
+    recorded: npt.NDArray[np.bool_],
     promises: Sequence[float],
     divisions: int,
     seed: int = 0,
 ) -> list[dict[str, Realised | None]]:
-    """For each promise, each of `WAYS` in a stratum: ``stratum`` (windows,) says which of the windows belong to it.
+    """For each promise, each of `WAYS` in a stratum: ``stratum`` and ``recorded`` (windows,) say which of the windows belong to
+    it, and which are as recorded.
 
     Divisions without a speaker of the stratum in both halves are left out.
     """
@@ -131,11 +133,11 @@ def simulate(
     first = first[(first[:, there].any(axis=1)) & ((1 - first)[:, there].any(axis=1))]
     second = (1 - first) * there
     next_one = second @ inside.by_speaker(n) / second.sum(axis=1, keepdims=True)
-    of_all = everything.one_each(first, rng)
+    level = Windows(everything.losses[recorded], everything.speaker[recorded])
     calibrating = (
         (inside.one_each(first, rng), inside.losses),
         (first[:, inside.speaker], inside.losses),
-        (of_all, everything.losses),
+        (level.one_each(first, rng), level.losses),
     )
     return [
         {
@@ -149,8 +151,8 @@ def simulate(
 def elsewhere(
     home: Windows, others: Sequence[Windows], promises: Sequence[float], divisions: int, seed: int = 0
 ) -> list[list[Realised | None]]:
-    """Calibrated on half of the speakers at home, one window each: for each promise, what is left out of the other half's
-    speech there, and of all windows of ``others``, whose losses are at the same thresholds."""
+    """Calibrated on half of the speakers at home, one window each: for each promise, what is left out of the other
+    half's speech there, and of all windows of ``others``, whose losses are at the same thresholds."""
     n = int(home.speaker.max()) + 1
     rng = np.random.default_rng(seed)
     first = divided(n, divisions, rng)

@@ -45,13 +45,14 @@ def few_with_many(recorded: Sequence[Recorded], divisions: int) -> str:
 
 def _ways(spoken: list[Utterance], strata: list[str], divisions: int) -> str:
     everything = windows_of(spoken, thresholds_of(spoken))
+    recorded = np.array([not {NOISY, FAR} & set(each.strata) for each in spoken])
     rows = []
     for name in strata:
         inside = np.array([name in each.strata for each in spoken])
         speakers = len(np.unique(everything.speaker[inside]))
         if speakers < 2:
             continue
-        simulated = simulate(everything, inside, PROMISES, divisions)
+        simulated = simulate(everything, inside, recorded, PROMISES, divisions)
         for promise, found in zip(PROMISES, simulated, strict=True):
             rows.append(
                 [name, str(speakers), str(int(inside.sum())), f"{promise:.0%}"]

@@ -50,7 +50,7 @@ def test_by_the_closed_form_where_one_step_is_the_whole_loss() -> None:
     rng = np.random.default_rng(1)
     spoken = [Utterance(f"{i:03}", ("clean",), rng.normal(size=1).astype(np.float32)) for i in range(100)]
     windows = windows_of(spoken, np.unique(np.concatenate([each.heard for each in spoken])))
-    found = simulate(windows, np.ones(100, bool), [0.1], 4000)[0]["one window a speaker"]
+    found = simulate(windows, np.ones(100, bool), np.ones(100, bool), [0.1], 4000)[0]["one window a speaker"]
     assert found is not None and found.divisions == 4000 and found.n == 50
     assert found.low <= 5 / 51 <= found.high + 1e-9
 
@@ -60,7 +60,8 @@ def test_one_window_a_speaker_keeps_what_all_windows_break() -> None:
     rng = np.random.default_rng(2)
     spoken = utterances(rng, [1] * 30, level=1.0) + utterances(rng, [40] * 10, level=9.0)
     windows = windows_of(spoken, thresholds_of(spoken))
-    (found,) = simulate(windows, np.ones(len(spoken), bool), [0.1], 600)
+    everyone = np.ones(len(spoken), bool)
+    (found,) = simulate(windows, everyone, everyone, [0.1], 600)
     one, pooled = found[WAYS[0]], found[WAYS[1]]
     assert one is not None and pooled is not None
     assert one.low <= 0.1 < pooled.low
@@ -72,7 +73,7 @@ def test_one_level_for_all_speech_is_broken_in_a_hard_stratum() -> None:
     spoken = utterances(rng, [1] * 60, level=8.0) + utterances(rng, [1] * 30, level=0.0)
     windows = windows_of(spoken, thresholds_of(spoken))
     hard = np.arange(90) >= 60
-    found, refused = simulate(windows, hard, [0.1, 0.02], 600)
+    found, refused = simulate(windows, hard, np.ones(90, bool), [0.1, 0.02], 600)
     one, of_all = found[WAYS[0]], found[WAYS[2]]
     assert one is not None and of_all is not None
     assert one.low <= 0.1 < of_all.low
