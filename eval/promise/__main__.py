@@ -28,21 +28,28 @@ def promise() -> None:
 @click.option("--seconds", type=float, help="Stop after so many.  [default: when done]")
 @click.option("--out", type=PATH, required=True, help="The file of evidence.")
 def record(model: str, data: str, seconds: float | None, out: Path) -> None:
-    """Write down the evidence in every window of speech in the splits choose and test."""
+    """Write down the evidence in every window of speech in the splits choose and test.
+
+    The same command goes on where it stopped.
+    """
     from whisper_steer.data.load import load
     from whisper_steer.encoders.fingerprint import encoder_fingerprint
     from whisper_steer.models.load import load_model
     from whisper_steer.steer.steering import steering_for
 
-    from .record import held_out, save
+    from .record import held_out, load_evidence, save
     from .record import record as recorded
 
     clips = load(data)
     encoder = load_model(model).encoder
     steering = steering_for(lambda: encoder_fingerprint(encoder), "auto")
     assert steering is not None
+    before = load_evidence(out, steering.artifact.digest()) if out.exists() else []
+    done = {each.clip for each in before}
+    chosen = [clip for clip in held_out(clips) if clip.id not in done]
     noise = [clip for clip in clips if clip.kind == "nonspeech" and not clip.voice]
-    found = recorded(steering.prefix(encoder), steering.artifact.gate, held_out(clips), noise, seconds)
+    prefix, gate = steering.prefix(encoder), steering.artifact.gate
+    found = [*before, *recorded(prefix, gate, chosen, noise, seconds)]
     about = {
         "model": model,
         "artifact": steering.artifact.digest(),
@@ -65,26 +72,25 @@ def simulate(evidence: Path, divisions: int) -> None:
 
 
 @promise.command()
-@click.argument("model")
+@click.argument("evidence", type=PATH)
 @DATA
-@click.option("--steering", default="auto", show_default=True, help="auto, or an artifact's folder or name.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--steering", help="An artifact's folder or name.  [default: the model's that was recorded]")
 @click.option("--write", is_flag=True, help="Into the artifact's card.")
-def strata(model: str, data: str, steering: str, seed: int, write: bool) -> None:
+def strata(evidence: Path, data: str, steering: str | None, write: bool) -> None:
     """Show what each stratum of an artifact's calibration speech needs, and keep it in the card."""
     from whisper_steer.data.load import load
-    from whisper_steer.encoders.fingerprint import encoder_fingerprint
-    from whisper_steer.fit.strata import calibrate_strata
-    from whisper_steer.models.load import load_model
-    from whisper_steer.steer.steering import steering_for
+    from whisper_steer.gate.strata import calibrated
+    from whisper_steer.steer.steering import Steering
 
     from .card import calibrating_speech, strata_table, written
+    from .record import load as load_recorded
+    from .record import load_evidence
 
-    clips = load(data)
-    encoder = load_model(model).encoder
-    ready = steering_for(lambda: encoder_fingerprint(encoder), steering)
-    assert ready is not None
-    found = calibrate_strata(ready.prefix(encoder), ready.artifact, *calibrating_speech(clips), seed)
+    ready = Steering(steering or load_recorded(evidence)[0]["model"])
+    speech = {clip.id for clip in calibrating_speech(load(data))}
+    recorded = load_evidence(evidence, ready.artifact.digest())
+    chosen = [each.utterance for each in recorded if each.clip in speech]
+    found = calibrated(chosen, ready.promise, ready.threshold)
     click.echo(strata_table(found, ready.threshold))
     if write:
         click.echo(written(ready.artifact, found))

@@ -17,10 +17,9 @@ from whisper_steer.steer.artifact import Artifact
 from .tables import table
 
 
-def calibrating_speech(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
-    """Speech and noise of the half of `choose` that calibrates, all of it, of speakers of whom nothing was fitted."""
-    speech, noise = (halves(select(clips, kind, "choose"))[1] for kind in ("speech", "nonspeech"))
-    return unfitted(speech, clips), noise
+def calibrating_speech(clips: list[Clip]) -> list[Clip]:
+    """All speech of the half of `choose` that calibrates, of speakers of whom nothing was fitted."""
+    return unfitted(halves(select(clips, "speech", "choose"))[1], clips)
 
 
 def strata_table(strata: Sequence[Stratum], in_use: float) -> str:

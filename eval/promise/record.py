@@ -86,6 +86,14 @@ def save(recorded: Sequence[Recorded], about: dict[str, Any], path: Path) -> Non
         )
 
 
+def load_evidence(path: Path, artifact: str) -> list[Recorded]:
+    """What was recorded with an artifact of that digest. Raises `DataError`, also where it was another."""
+    about, recorded = load(path)
+    if about.get("artifact") != artifact:
+        raise DataError(f"{path} was recorded with another artifact; record anew into another file")
+    return recorded
+
+
 def load(path: Path) -> tuple[dict[str, Any], list[Recorded]]:
     """What was recorded, and on what. Raises `DataError` where the file is missing or none of ours."""
     try:
