@@ -2,7 +2,7 @@
 
 record tiny.en --data manifest:FILE --out evidence.npz     # once: the gate's evidence in every window
 simulate evidence.npz                                      # the tables of docs/promises.md
-strata tiny.en --data manifest:FILE --write                # an artifact's calibration, stratum by stratum
+strata evidence.npz --data manifest:FILE --write           # the calibration, stratum by stratum, into the card
 """
 
 from __future__ import annotations

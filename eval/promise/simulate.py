@@ -120,8 +120,9 @@ def simulate(
     divisions: int,
     seed: int = 0,
 ) -> list[dict[str, Realised | None]]:
-    """For each promise, each of `WAYS` in a stratum: ``stratum`` and ``recorded`` (windows,) say which of the windows belong
-    to it, and which are as recorded.
+    """For each promise, each of `WAYS` in a stratum.
+
+    ``stratum`` and ``recorded`` (windows,): which belong to it, and which are as recorded.
 
     Divisions without a speaker of the stratum in both halves are left out.
     """
