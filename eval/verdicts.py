@@ -8,14 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from whisper_steer.data.clips import Clip
 from whisper_steer.encoders.prefix import Prefix
-from whisper_steer.errors import AudioError
-from whisper_steer.fit.strata import utterances
-from whisper_steer.gate.strata import Utterance, names
+from whisper_steer.fit.strata import one_of_each
+from whisper_steer.gate.strata import names
 from whisper_steer.gate.verdict import judge
 from whisper_steer.steer.steering import Steering
 
@@ -25,21 +21,11 @@ def verdicts(
 ) -> list[dict[str, Any]]:
     """A row a stratum: how much of the speech of one clip a speaker is left out, and what that says of the promise.
 
-    ``hard``: of so many speakers the clip is judged in noise, where there are clips of it, and from afar as well. Clips
-    that cannot be read, or without speech, are passed over.
+    ``hard``: of so many speakers the clip is judged in noise, where there are clips of it, and from afar as well.
     """
-    rng = np.random.default_rng(seed)
     speech = [clip for clip in clips if clip.kind == "speech"]
     noise = [clip for clip in clips if clip.kind == "nonspeech" and not clip.voice]
-    of: dict[str, Clip] = {}
-    for i in rng.permutation(len(speech)):
-        of.setdefault(speech[i].group, speech[i])
-    found: list[Utterance] = []
-    for i, clip in enumerate(tqdm(of.values(), unit="clip", desc="promise")):
-        try:
-            found += utterances(prefix, steering.artifact.gate, clip, noise, seed, hard=i < hard)
-        except AudioError:
-            continue  # told when it was judged
+    found = one_of_each(prefix, steering.artifact.gate, speech, noise, seed, hard)
     return [
         {"stratum": name, **asdict(judge(losses, steering.promise))}
         for name in names(each.strata for each in found)

@@ -61,7 +61,8 @@ def test_the_new_threshold_hears_all_of_them_and_later_runs_take_it(
     now = Steering(made)
     prefix = now.prefix(tiny_model.encoder)
     heard = [spoken_evidence(prefix, before.gate, load_audio(recordings / f"{i:02}.wav")) for i in range(50)]
-    assert now.threshold == pytest.approx(min(float(each.min()) for each in heard), abs=1e-5)
+    weakest = min(float(each.min()) for each in heard)
+    assert weakest - 2e-3 < now.threshold < weakest
     listened = run("listen", recordings / "00.wav", "--model", tiny_path, "-o", tmp_path)
     assert listened.exit_code == 0 and "speech in 1 span" in listened.output
     again = run("calibrate", tiny_path, recordings)

@@ -64,22 +64,43 @@ def utterances(
         yield Utterance(clip.group, strata, heard(prefix, gate, audio, spoken))
 
 
+def one_of_each(
+    prefix: Prefix,
+    gate: Gate,
+    clips: Sequence[Clip],
+    noise: Sequence[Clip],
+    seed: int,
+    hard: int | None = None,
+) -> list[Utterance]:
+    """`utterances` of one clip of each speaker, drawn; another one where it cannot be read or holds no speech.
+
+    ``hard``: of so many speakers in noise and from afar as well; None is all.
+    """
+    rng = np.random.default_rng(seed)
+    clips_of: dict[str, list[Clip]] = {}
+    for i in rng.permutation(len(clips)):
+        clips_of.setdefault(clips[i].group, []).append(clips[i])
+    found: list[Utterance] = []
+    for i, own in enumerate(tqdm(clips_of.values(), desc="listening, stratum by stratum", unit="speaker")):
+        for clip in own:
+            heard_in: list[Utterance] = []
+            with suppress(AudioError):
+                heard_in = list(utterances(prefix, gate, clip, noise, seed, hard is None or i < hard))
+            if heard_in:
+                found += heard_in
+                break
+    return found
+
+
 def calibrate_strata(
     prefix: Prefix, artifact: Artifact, clips: Sequence[Clip], noise: Sequence[Clip], seed: int
 ) -> list[Stratum]:
-    """What each stratum of ``clips``, of speakers that fitted and chose nothing, would need: one clip of each speaker.
+    """What each stratum of ``clips``, of speakers that fitted and chose nothing, would need.
 
-    Judged is the threshold that the artifact has by default. Clips that cannot be read are passed over.
+    Judged is the threshold that the artifact has by default.
     """
     judged = Steering(artifact)
-    rng = np.random.default_rng(seed)
-    first: dict[str, Clip] = {}
-    for i in rng.permutation(len(clips)):
-        first.setdefault(clips[i].group, clips[i])
-    found: list[Utterance] = []
-    for clip in tqdm(first.values(), desc="listening, stratum by stratum", unit="clip"):
-        with suppress(AudioError):
-            found += utterances(prefix, artifact.gate, clip, noise, seed)
+    found = one_of_each(prefix, artifact.gate, clips, noise, seed)
     return calibrated(found, judged.promise, judged.threshold, seed)
 
 
