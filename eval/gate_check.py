@@ -81,8 +81,10 @@ def check_gate(
         found = {"steering": chosen.describe(), "clips": judged, "hard": strained, "promise": promised}
         write_whole(out, json.dumps(found))
     click.echo(table(judged, chosen.threshold))
-    for text in [hard_table(strained)] * bool(strained) + [promise_table(promised, chosen.promise)]:
-        click.echo("\n" + text)
+    if strained:
+        click.echo("\n" + hard_table(strained))
+    if promised:
+        click.echo("\n" + promise_table(promised, chosen.promise))
 
 
 def _clips(manifest: Path, split: str) -> list[Clip]:
