@@ -61,8 +61,7 @@ def check_gate(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Judge the clips of a manifest by the gate of MODEL's steering, by Silero VAD, and by FireRedVAD where it is
-    installed."""
+    """Judge the clips of a manifest by the gate of MODEL's steering, by Silero VAD, and by FireRedVAD if installed."""
     clips = _clips(manifest, split)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +77,8 @@ def check_gate(
     strained = list(judge_hard(prefix, chosen, clips, hard, seed))
     promised = verdicts(prefix, chosen, clips, hard, seed)
     if out is not None:
-        found = {"steering": chosen.describe(), "clips": judged, "hard": strained, "promise": promised}
-        write_whole(out, json.dumps(found))
+        rows = {"clips": judged, "hard": strained, "promise": promised}
+        write_whole(out, json.dumps({"steering": chosen.describe(), **rows}))
     click.echo(table(judged, chosen.threshold))
     if strained:
         click.echo("\n" + hard_table(strained))

@@ -5,8 +5,8 @@ over divisions of what is left out has to stay below the promise where the calib
 that of the number of divisions. What counts on the other half is the next speaker's loss: the mean over speakers of
 the mean over each one's windows.
 
-Three ways to calibrate: one window a speaker of the stratum; all windows of the stratum, as if each were a speaker;
-and one window a speaker of all speech as recorded, whatever the stratum: one level for all.
+Four ways to calibrate: one window a speaker of the stratum; every clip of the stratum, or every second of speech in it,
+as if each were a speaker; and one window a speaker of all speech as recorded, whatever the stratum: one level for all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from whisper_steer.gate.spans import STEP_SECONDS
 from whisper_steer.gate.strata import Utterance
 
 THRESHOLDS = 1500
@@ -36,6 +37,12 @@ class Windows:
     losses: Losses
     speaker: npt.NDArray[np.int64]
     """(windows,) numbers of the speakers"""
+    seconds: npt.NDArray[np.float32]
+    """(windows,) of speech, whole ones and at least one"""
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> Windows:
+        """Those for which ``chosen`` (windows,) is true."""
+        return Windows(self.losses[chosen], self.speaker[chosen], self.seconds[chosen])
 
     def by_speaker(self, speakers: int) -> Losses:
         """The mean losses of each of so many speakers: (speakers, thresholds); 0 of those who are not there."""
@@ -79,17 +86,20 @@ def windows_of(utterances: Sequence[Utterance], thresholds: npt.NDArray[np.float
     losses = [
         np.searchsorted(np.sort(each.heard), thresholds, side="left") / len(each.heard) for each in utterances
     ]
-    return Windows(np.array(losses, np.float32), np.array([names[each.speaker] for each in utterances]))
+    seconds = [max(1, round(len(each.heard) * STEP_SECONDS)) for each in utterances]
+    speakers = np.array([names[each.speaker] for each in utterances])
+    return Windows(np.array(losses, np.float32), speakers, np.array(seconds, np.float32))
 
 
-def kept(chosen: Chosen, losses: Losses, promise: float) -> npt.NDArray[np.int64]:
-    """The place of the largest threshold that keeps the promise (`gate.conformal`), one a division; -1: n too small.
+def kept(chosen: Chosen, losses: Losses, promises: Sequence[float]) -> list[npt.NDArray[np.int64]]:
+    """For each promise, the places of the largest thresholds that keep it (`gate.conformal`), one a division; -1: n is
+    too small.
 
-    ``chosen`` (divisions, windows), 1 for those that calibrate.
+    ``chosen`` (divisions, windows): as how many each calibrates, 0 for the others.
     """
     n = chosen.sum(axis=1, keepdims=True)
-    risk = (chosen.astype(np.float64) @ losses + 1) / (n + 1)
-    return np.asarray((risk <= promise + 1e-9).sum(axis=1) - 1)
+    risk = (chosen @ losses + 1) / (n + 1)
+    return [np.asarray((risk <= promise + 1e-6).sum(axis=1) - 1) for promise in promises]
 
 
 def realised(next_one: Losses, chosen: Chosen, places: npt.NDArray[np.int64]) -> Realised | None:
@@ -109,7 +119,7 @@ def divided(speakers: int, divisions: int, rng: np.random.Generator) -> Chosen:
     return np.asarray(np.argsort(order, axis=1) < speakers // 2, np.float32)
 
 
-WAYS = ("one window a speaker", "all windows", "as recorded, one window a speaker")
+WAYS = ("one window a speaker", "every clip", "every second", "as recorded, one window a speaker")
 
 
 def simulate(
@@ -126,7 +136,7 @@ def simulate(
 
     Divisions without a speaker of the stratum in both halves are left out.
     """
-    inside = Windows(everything.losses[stratum], everything.speaker[stratum])
+    inside = everything.some(stratum)
     n = int(everything.speaker.max()) + 1
     there = np.bincount(inside.speaker, minlength=n) > 0
     rng = np.random.default_rng(seed)
@@ -134,18 +144,21 @@ def simulate(
     first = first[(first[:, there].any(axis=1)) & ((1 - first)[:, there].any(axis=1))]
     second = (1 - first) * there
     next_one = second @ inside.by_speaker(n) / second.sum(axis=1, keepdims=True)
-    level = Windows(everything.losses[recorded], everything.speaker[recorded])
+    level = everything.some(recorded)
+    all_of_them = first[:, inside.speaker]
     calibrating = (
         (inside.one_each(first, rng), inside.losses),
-        (first[:, inside.speaker], inside.losses),
+        (all_of_them, inside.losses),
+        (all_of_them * inside.seconds, inside.losses),
         (level.one_each(first, rng), level.losses),
     )
+    places = [kept(chosen, losses, promises) for chosen, losses in calibrating]
     return [
         {
-            way: realised(next_one, chosen, kept(chosen, losses, promise))
-            for way, (chosen, losses) in zip(WAYS, calibrating, strict=True)
+            way: realised(next_one, chosen, found[i])
+            for way, (chosen, _), found in zip(WAYS, calibrating, places, strict=True)
         }
-        for promise in promises
+        for i in range(len(promises))
     ]
 
 
@@ -162,8 +175,7 @@ def elsewhere(
     for other in others:
         there = np.unique(other.speaker)
         seen.append(other.by_speaker(int(there.max()) + 1)[there].mean(axis=0, keepdims=True))
-    found = []
-    for promise in promises:
-        places = kept(chosen, home.losses, promise)
-        found.append([realised(next_one, chosen, places) for next_one in seen])
-    return found
+    return [
+        [realised(next_one, chosen, places) for next_one in seen]
+        for places in kept(chosen, home.losses, promises)
+    ]

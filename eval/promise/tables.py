@@ -128,7 +128,7 @@ def page(about: dict[str, Any], recorded: Sequence[Recorded], divisions: int) ->
     return "\n\n".join(
         [
             f"{about['model']}: {len(recorded)} windows of {speakers} speakers; {divisions} divisions",
-            "Left out of the next speaker's speech, calibrated in three ways",
+            "Left out of the next speaker's speech, calibrated in four ways",
             strata(recorded, divisions),
             f"The same among the speakers with {MANY} clips or more",
             few_with_many(recorded, divisions),

@@ -39,9 +39,9 @@ def test_losses_are_those_of_the_utterances_and_the_threshold_that_of_the_packag
     assert windows.losses[:, 0].max() == 0
     exact = conformal_threshold(loss_curve([each.heard for each in spoken]), 80, 0.05)
     everyone = np.ones((1, 80), np.float32)
-    place = int(kept(everyone, windows.losses, 0.05)[0])
+    place = int(kept(everyone, windows.losses, [0.05])[0][0])
     assert thresholds[place] <= exact + 1e-6 and thresholds[place + 2] > exact
-    assert kept(everyone, windows.losses, 1 / 82)[0] == -1
+    assert kept(everyone, windows.losses, [1 / 82])[0][0] == -1
 
 
 def test_by_the_closed_form_where_one_step_is_the_whole_loss() -> None:
@@ -66,6 +66,23 @@ def test_one_window_a_speaker_keeps_what_all_windows_break() -> None:
     assert one is not None and pooled is not None
     assert one.low <= 0.1 < pooled.low
     assert pooled.n > 5 * one.n
+
+
+def test_every_second_is_no_speaker() -> None:
+    """Twenty speakers of a minute each are taken for 1,200: a promise of 1 % is made, and broken."""
+    rng = np.random.default_rng(5)
+    levels = 2 * rng.standard_normal(40)
+    spoken = [
+        Utterance(f"{i:02}", ("clean",), (level + 0.3 * rng.standard_normal(1500)).astype(np.float32))
+        for i, level in enumerate(levels)
+    ]
+    windows = windows_of(spoken, thresholds_of(spoken))
+    assert set(windows.seconds) == {60.0}
+    everyone = np.ones(40, bool)
+    (found,) = simulate(windows, everyone, everyone, [0.01], 600)
+    seconds = found["every second"]
+    assert found["one window a speaker"] is None and found["every clip"] is None
+    assert seconds is not None and seconds.n == 1200 and seconds.low > 0.01
 
 
 def test_one_level_for_all_speech_is_broken_in_a_hard_stratum() -> None:
