@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +103,9 @@ def kept(chosen: Chosen, losses: Losses, promises: Sequence[float]) -> list[npt.
     return [np.asarray((risk <= promise + 1e-6).sum(axis=1) - 1) for promise in promises]
 
 
-def realised(next_one: Losses, chosen: Chosen, places: npt.NDArray[np.int64]) -> Realised | None:
+def realised(
+    next_one: npt.NDArray[np.floating[Any]], chosen: Chosen, places: npt.NDArray[np.int64]
+) -> Realised | None:
     """Over divisions; None where the promise could be made in none. ``next_one`` (divisions or 1, thresholds)."""
     made = places >= 0
     if not made.any():
