@@ -62,7 +62,7 @@ def record(model: str, data: str, seconds: float | None, out: Path) -> None:
 
 @promise.command()
 @click.argument("evidence", type=PATH)
-@click.option("--divisions", type=click.IntRange(2), default=1000, show_default=True)
+@click.option("--divisions", type=click.IntRange(2), default=600, show_default=True)
 def simulate(evidence: Path, divisions: int) -> None:
     """Divide the speakers again and again: calibrate on one half, look at the other."""
     from .record import load
