@@ -3,7 +3,8 @@
 The first blocks of the encoder and the gate run, nothing is decoded. The gate hears speech in a clip where it finds a
 span of it; a clip without one comes out empty in mode "skip", and non-speech with one gets whatever text stock writes
 there. Silero VAD, at faster-whisper's defaults, judges the same clips, and so does FireRedVAD where it is installed. A
-second table shows how much speech is lost where it is hard to hear, see `hard_speech.py`.
+second table shows how much speech is lost where it is hard to hear (`hard_speech.py`), a third whether the promise
+holds (`verdicts.py`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from whisper_steer.steer.steering import Steering, steering_for
 
 from . import hard_speech, vads
 from .intervals import wilson
+from .verdicts import promise_table, verdicts
 
 SYSTEMS = {"gate": "gate", "silero": "Silero VAD", "firered": "FireRedVAD"}
 """what judges a clip, and how the table calls it"""
@@ -59,8 +61,7 @@ def check_gate(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Judge the clips of a manifest by the gate of MODEL's steering, by Silero VAD, and by FireRedVAD where it is
-    installed."""
+    """Judge the clips of a manifest by the gate of MODEL's steering, by Silero VAD, and by FireRedVAD if installed."""
     clips = _clips(manifest, split)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -74,11 +75,15 @@ def check_gate(
     if not judged:
         raise DataError(f"none of the {len(clips)} clips could be read; check the paths in {manifest}")
     strained = list(judge_hard(prefix, chosen, clips, hard, seed))
+    promised = verdicts(prefix, chosen, clips, hard, seed)
     if out is not None:
-        write_whole(out, json.dumps({"steering": chosen.describe(), "clips": judged, "hard": strained}))
+        rows = {"clips": judged, "hard": strained, "promise": promised}
+        write_whole(out, json.dumps({"steering": chosen.describe(), **rows}))
     click.echo(table(judged, chosen.threshold))
     if strained:
         click.echo("\n" + hard_table(strained))
+    if promised:
+        click.echo("\n" + promise_table(promised, chosen.promise))
 
 
 def _clips(manifest: Path, split: str) -> list[Clip]:

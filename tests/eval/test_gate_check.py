@@ -61,6 +61,21 @@ def test_shares_and_intervals_are_those_of_the_clips(
     for name in CONDITIONS:
         expected = f"| utterances | {name} | 2 | {100 * (suppressed > 0):.1f} % ["
         assert expected in result.output
+    told = "broken" if suppressed else "too few to tell: 998 speakers would"
+    for stratum, speakers in (("noisy", 2), ("far", 2), ("language en", 2), ("language fr", 1)):
+        (row,) = [line for line in result.output.splitlines() if line.startswith(f"| {stratum} | ")]
+        assert row.startswith(f"| {stratum} | {speakers} | {100.0 * (suppressed > 0):.2f} % | ")
+        assert row.endswith(f"| {told} |")
+    assert [row["n"] for row in written["promise"] if row["stratum"] == "far"] == [2]
+
+
+def test_many_clips_of_one_speaker_are_one(tiny_model: Whisper, tiny_path: Path, manifest: Path) -> None:
+    """Else a thousand clips of one voice are told to be proof for everybody's."""
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    manifest.write_text("".join(json.dumps({**row, "group": "one", "language": "en"}) + "\n" for row in rows))
+    result = check(manifest, tiny_model, tiny_path, "--hard", "0")
+    assert result.exit_code == 0, result.output
+    assert "| language en | 1 | " in result.output and "| far |" not in result.output
 
 
 def check(manifest: Path, model: Whisper, path: Path, *more: str) -> Result:

@@ -30,6 +30,10 @@ COMMANDS = {
     "lens": ("whisper_steer.cli.lens:lens", "Look into the model, block by block, while it writes."),
     "demo": ("whisper_steer.cli.demo:demo", "The shipped recording with and without steering."),
     "fit": ("whisper_steer.cli.fit:fit", "Make a steering artifact for a checkpoint."),
+    "calibrate": (
+        "whisper_steer.cli.calibrate:calibrate",
+        "Set the gate's threshold by your own recordings.",
+    ),
     "name-latents": (
         "whisper_steer.cli.name_latents:name_latents",
         "Name an artifact's latents by what they hear.",

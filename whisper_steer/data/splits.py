@@ -51,6 +51,12 @@ def halves(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
     ]
 
 
+def unfitted(chosen: list[Clip], clips: list[Clip]) -> list[Clip]:
+    """Without the clips of speakers or source recordings of whom others lie in the `fit` split of ``clips``."""
+    fitted = {(clip.dataset, clip.group) for clip in clips if clip.split == "fit"}
+    return [clip for clip in chosen if (clip.dataset, clip.group) not in fitted]
+
+
 def select(clips: list[Clip], kind: Kind, split: Split) -> list[Clip]:
     """Clips of one kind and split, without the classes that hold human voice."""
     return [c for c in clips if c.kind == kind and c.split == split and not c.voice]
@@ -80,4 +86,4 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-__all__ = ["halves", "one_side", "order_key", "select", "split_of", "stratified"]
+__all__ = ["halves", "one_side", "order_key", "select", "split_of", "stratified", "unfitted"]

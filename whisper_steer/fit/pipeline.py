@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from whisper.model import Whisper
@@ -13,17 +12,19 @@ from whisper.model import Whisper
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.labels import Window
 from whisper_steer.data.pack import PACK
-from whisper_steer.data.splits import halves, select
+from whisper_steer.data.splits import halves, select, unfitted
 from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.encoders.record import Activations, record
 from whisper_steer.errors import FitError
 from whisper_steer.fit import conv_gate, listening, windows
-from whisper_steer.fit.edits import Fitted, edits_of, fit_edits
+from whisper_steer.fit.about import about_gate, describe
+from whisper_steer.fit.edits import edits_of, fit_edits
 from whisper_steer.fit.fit_gate import fit_gates
 from whisper_steer.fit.scenes import scenes
-from whisper_steer.gate.conformal import smallest_promise
+from whisper_steer.fit.strata import calibrate_strata
 from whisper_steer.gate.kinds import Gate
+from whisper_steer.gate.strata import rows
 from whisper_steer.sae.model import SAE
 from whisper_steer.sae.plan import Plan as Training
 from whisper_steer.steer.artifact import Artifact
@@ -167,7 +168,7 @@ def fit(
         name_of_gate
     ]
     calibration = listening.calibrate(found)
-    return Artifact(
+    artifact = Artifact(
         name=name,
         fingerprint=fingerprint,
         fingerprint_bfloat16=bfloat16_fingerprint(encoder),
@@ -178,8 +179,12 @@ def fit(
         calibration=calibration,
         strengths=fitted.strengths,
         sae=fitted.sae,
-        info={**describe(model, fitted), **_about_gate(compared, calibration.utterances, data, plan)},
+        info={**describe(model, fitted), **about_gate(compared, calibration.utterances, data, asdict(plan))},
     )
+    spoken, other = (select(calibrating, kind, "choose") for kind in ("speech", "nonspeech"))
+    strata = calibrate_strata(prefix, artifact, unfitted(spoken, clips), other, plan.seed)
+    artifact.info["strata"] = rows(strata)
+    return artifact
 
 
 def mixed(
@@ -217,33 +222,3 @@ def held_out(speech: list[Clip], nonspeech: list[Clip], plan: Plan) -> tuple[lis
         return [part[i] for part in parts for i in rng.permutation(len(part))[: plan.held_out]]
 
     return sample(0), sample(1)
-
-
-def describe(model: Whisper, fitted: Fitted) -> dict[str, Any]:
-    """The card's parts about the model and the edits."""
-    encoder = model.encoder
-    sizes = {
-        "n_state": encoder.ln_post.normalized_shape[0],
-        "n_blocks": len(encoder.blocks),
-        "n_mels": encoder.conv1.in_channels,
-    }
-    return {"model": sizes, **fitted.info}
-
-
-def _about_gate(
-    compared: dict[str, dict[str, float]],
-    utterances: int,
-    data: dict[tuple[str, str], list[Clip]],
-    plan: Plan,
-) -> dict[str, Any]:
-    table: dict[str, dict[str, int]] = {}
-    for (kind, split), clips in data.items():
-        for clip in clips:
-            row = table.setdefault(f"{kind}/{split}", {})
-            row[clip.dataset] = row.get(clip.dataset, 0) + 1
-    return {
-        "gates_compared": compared,
-        "calibration": {"utterances": utterances, "smallest_promise": smallest_promise(utterances)},
-        "data": table,
-        "plan": asdict(plan),
-    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,8 @@ NAMES, NAMED_LATENTS = "names.json", "names.safetensors"
 """names of latents, see `whisper_steer.explain.names`; saving an artifact anew leaves none"""
 RISK, RISK_WEIGHTS = "risk.json", "risk.safetensors"
 """the risk of a segment, see `whisper_steer.risk.probe`; likewise"""
-FILES = (CARD, TENSORS, SAE_TENSORS, NAMES, NAMED_LATENTS, RISK, RISK_WEIGHTS)
+KEPT = (SAE_TENSORS, NAMES, NAMED_LATENTS, RISK, RISK_WEIGHTS)
+FILES = (CARD, TENSORS, *KEPT)
 """all that an artifact's folder may hold, the first two at least"""
 
 
@@ -80,10 +82,11 @@ class Artifact:
                 f"this one is {fingerprint[:19]}...); fit one with: whisper-steer fit MODEL"
             )
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, keep: Path | None = None) -> Path:
         """Write the folder; it appears whole or not at all.
 
-        Raises `UsageError` as `check_free`, `ArtifactError` where it could not be loaded again.
+        ``keep``: the folder of an artifact of the same edits, whose SAE, names and risk go along. Raises `UsageError`
+        as `check_free`, `ArtifactError` where it could not be loaded again.
         """
         path = Path(path)
         try:
@@ -92,6 +95,9 @@ class Artifact:
         except ValueError as error:
             raise ArtifactError(f"{self.name!r} cannot be saved: {error}; fit it again") from error
         with replacing(path, "artifact", written_beside) as folder:
+            for name in KEPT:
+                if keep is not None and (keep / name).is_file():
+                    shutil.copyfile(keep / name, folder / name)
             (folder / TENSORS).write_bytes(save(_tensors(self)))
             if self.sae is not None:
                 (folder / SAE_TENSORS).write_bytes(own.content(self.sae, half=True))

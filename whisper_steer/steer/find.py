@@ -18,21 +18,40 @@ def shipped_folder() -> Path:
     return Path(__file__).parents[1] / "steering_vectors"
 
 
+RECALIBRATED = "recalibrated"
+"""part of the card of an artifact that `whisper-steer calibrate` has made"""
+
+
 def pulled_folder() -> Path:
     """Where artifacts from the hub lie, one for an encoder."""
     return cache_folder("pulled")
 
 
-def find(fingerprint: str) -> Path | None:
-    """The pulled, shipped or cached artifact for an encoder, or None; damaged ones and other schemas are passed over.
+def recalibrated_folder(artifact: Artifact) -> Path:
+    """Where `whisper-steer calibrate` writes, so that `find` prefers it."""
+    name = f"{artifact.name}-{artifact.fingerprint.removeprefix('sha256:')[:12]}"
+    return cache_folder("steering") / name
 
-    One that does not ship is loaded for that: whoever finds none can fit it again.
+
+def find(fingerprint: str) -> Path | None:
+    """The artifact for an encoder, or None: a recalibrated one, else one pulled, else one that ships, else a cached one.
+
+    Passes over damaged ones and those of another schema. One that does not ship is loaded for that: whoever finds none
+    can fit it again.
     """
-    for root in (pulled_folder(), shipped_folder(), cache_folder("steering")):
+    cached = cache_folder("steering")
+    for root, recalibrated in (
+        (cached, True),
+        (pulled_folder(), False),
+        (shipped_folder(), False),
+        (cached, False),
+    ):
         for folder in sorted(card.parent for card in root.glob(f"*/{CARD}")):
             try:
                 card = read_card(folder)
                 known = (card.get("fingerprint"), card.get("fingerprint_bfloat16"))
+                if recalibrated and not card.get(RECALIBRATED):
+                    continue
                 if card.get("schema") == SCHEMA and fingerprint in known:
                     if root != shipped_folder():
                         Artifact.load(folder)
