@@ -34,7 +34,7 @@ def recalibrated_folder(artifact: Artifact) -> Path:
 
 
 def find(fingerprint: str) -> Path | None:
-    """The artifact for an encoder, or None: a recalibrated one, else one pulled, else one that ships, else a cached one.
+    """The artifact for an encoder, or None: a recalibrated one, else one pulled, one that ships, or a cached one.
 
     Passes over damaged ones and those of another schema. One that does not ship is loaded for that: whoever finds none
     can fit it again.
