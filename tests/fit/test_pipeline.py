@@ -74,6 +74,8 @@ def test_an_artifact_comes_out_whole(tiny_model: Whisper, clips: list[Clip], tmp
     best = min(compared, key=lambda kind: compared[kind]["cost"])
     assert loaded.gate.kind == {"dense": "linear", "conv": "conv"}[best]
     assert loaded.calibration.utterances >= PLAN.held_out
+    speakers = {row["stratum"]: row["speakers"] for row in loaded.info["strata"]}
+    assert speakers["noisy"] == speakers["far"] == PLAN.held_out
     assert loaded.info["selected_by"] == "effect on the decoder"
     effects = [row["effect"] for row in loaded.info["latents"]]
     assert effects == sorted(effects, reverse=True)
