@@ -20,6 +20,7 @@ from whisper_steer.errors import WhisperSteerError
 
 COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
+    "archive": ("whisper_steer.cli.archive:archive", "Transcribe a whole archive, on one machine or many."),
     "listen": ("whisper_steer.cli.listen:listen", "Write where somebody speaks, for other runtimes."),
     "explain": (
         "whisper_steer.cli.explain:explain",

@@ -126,22 +126,27 @@ RUNTIMES: list[tuple[str, Any, Any, str]] = [
 
 def runtime_options(function: F) -> F:
     """Decorate a click command with all of `RUNTIMES`."""
-    return _decorated(function, RUNTIMES)
+    return decorated(RUNTIMES)(function)
 
 
 def stock_options(function: F) -> F:
     """Decorate a click command with all of `STOCK`."""
-    return _decorated(function, STOCK)
+    return decorated(STOCK)(function)
 
 
-def _decorated(function: F, table: list[tuple[str, Any, Any, str]]) -> F:
-    for names, kind, default, text in reversed(table):
-        name, *short = names.split()
-        shown = default is not None
-        function = click.option(
-            f"--{name}", *short, type=kind, default=default, show_default=shown, help=text
-        )(function)
-    return function
+def decorated(table: list[tuple[str, Any, Any, str]]) -> Callable[[F], F]:
+    """Decorates a click command with the options of a table, in their order."""
+
+    def decorate(function: F) -> F:
+        for names, kind, default, text in reversed(table):
+            name, *short = names.split()
+            shown = default is not None
+            function = click.option(
+                f"--{name}", *short, type=kind, default=default, show_default=shown, help=text
+            )(function)
+        return function
+
+    return decorate
 
 
 def underscored(token: str) -> str:

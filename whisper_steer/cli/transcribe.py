@@ -73,35 +73,20 @@ def transcribe(
     """
     names = output_names(audio)
     layout = _layout(options)
+    steered = asked_for(steering, mode, method, max_suppressed_speech, auto_fit)
     if options["patience"] is not None and options["beam_size"] is None:
         raise click.UsageError("--patience needs --beam_size")
-    if steering == "none" and (mode not in (None, "off") or method or max_suppressed_speech or auto_fit):
-        raise click.UsageError("--mode, --method, --max_suppressed_speech and --auto_fit need steering")
-    if method and mode != "steer":
-        raise click.UsageError("--method needs --mode steer")
     if flag_risk is not None and (steering == "none" or mode == "off"):
         raise click.UsageError("--flag_risk needs steering")
-    runtime = _runtime(backend, options, auto_fit)
+    runtime = take_runtime(backend, options, auto_fit)
 
     from whisper_steer.files.output import write_outputs
     from whisper_steer.risk.flags import flagged, line
 
     output_dir, output_format = options.pop("output_dir"), options.pop("output_format")
     Path(output_dir).mkdir(parents=True, exist_ok=True)
-    steered: dict[str, Any] = {"steering": None}
-    if steering != "none" and mode != "off":
-        steered = {
-            "steering": steering,
-            "mode": mode,
-            "method": method,
-            "max_suppressed_speech": max_suppressed_speech,
-        }
     guard = None if repetition_guard is None else repetition_guard == "on"
-    run: Callable[..., dict[str, Any]]
-    if backend == "openai":
-        run = partial(_with_openai(options, steered, auto_fit), repetition_guard=guard)
-    else:
-        run = _with_backend(backend, runtime, options, {**steered, "repetition_guard": guard})
+    run = load_run(backend, runtime, options, steered, guard, auto_fit)
 
     def write(source: str) -> None:
         if flag_risk is None:
@@ -115,6 +100,39 @@ def transcribe(
             _say_what_steering_did(source, result)
 
     ctx.exit(1 if each_of(audio, write, quiet=bool(options["verbose"])) else 0)
+
+
+def asked_for(
+    steering: str, mode: Mode | None, method: str | None, max_suppressed_speech: float | None, auto_fit: bool
+) -> dict[str, Any]:
+    """The steering that the options name, for a runtime. Raises `click.UsageError` where they contradict each other."""
+    if steering == "none" and (mode not in (None, "off") or method or max_suppressed_speech or auto_fit):
+        raise click.UsageError("--mode, --method, --max_suppressed_speech and --auto_fit need steering")
+    if method and mode != "steer":
+        raise click.UsageError("--method needs --mode steer")
+    if steering == "none" or mode == "off":
+        return {"steering": None}
+    return {
+        "steering": steering,
+        "mode": mode,
+        "method": method,
+        "max_suppressed_speech": max_suppressed_speech,
+    }
+
+
+def load_run(
+    backend: str,
+    runtime: dict[str, Any],
+    options: dict[str, Any],
+    steered: dict[str, Any],
+    guard: bool | None,
+    auto_fit: bool = False,
+) -> Callable[..., dict[str, Any]]:
+    """Load model and steering. Returns what transcribes a path or samples with the rest of the options, which are
+    settled in place. ``runtime`` as from `take_runtime`, ``steered`` as from `asked_for`."""
+    if backend == "openai":
+        return partial(_with_openai(options, steered, auto_fit), repetition_guard=guard)
+    return _with_backend(backend, runtime, options, {**steered, "repetition_guard": guard})
 
 
 def _say_what_steering_did(source: str, result: dict[str, Any]) -> None:
@@ -139,7 +157,7 @@ def _layout(options: dict[str, Any]) -> dict[str, Any]:
     return layout
 
 
-def _runtime(backend: str, options: dict[str, Any], auto_fit: bool) -> dict[str, Any]:
+def take_runtime(backend: str, options: dict[str, Any], auto_fit: bool) -> dict[str, Any]:
     """Take the options of other runtimes out; refuse those that do not go with this one."""
     runtime = {name: options.pop(name) for name, *_ in RUNTIMES[1:]}
     used = [name for name, _, default, _ in RUNTIMES[1:] if runtime[name] != default]
