@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import tarfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import soundfile
 
 from whisper_steer.archive.plan import Part
 from whisper_steer.archive.work import Load, Row, Worker
+from whisper_steer.errors import ModelError
 
 
 def sound(seconds: float, seed: int) -> np.ndarray:
@@ -63,6 +65,26 @@ def light() -> Callable[[np.ndarray], dict[str, Any]]:
         return {"text": text, "language": "en", "segments": [segment], "steering": {"spans": spans}}
 
     return transcribe
+
+
+def slow(log: Path) -> Callable[[np.ndarray], dict[str, Any]]:
+    """`light`, half a second for each recording; the node of each is put down."""
+    transcribe = light()
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+
+    def slowly(samples: np.ndarray) -> dict[str, Any]:
+        time.sleep(0.5)
+        with log.open("a") as file:
+            file.write(f"{node} {len(samples)}\n")
+        return transcribe(samples)
+
+    return slowly
+
+
+def fails() -> Any:
+    raise ModelError("no such model")
 
 
 class Here:
