@@ -240,8 +240,8 @@ def test_a_recording_that_kills_workers_costs_itself(tmp_path: Path, folder: Pat
     report, told = go(folder, tmp_path / "out", Processes(light, 2), seconds=2.2)
     assert sorted(names(tmp_path / "out" / "manifest.jsonl")) == [f"{i}.wav" for i in range(6)]
     assert names(tmp_path / "out" / "errors.jsonl") == ["3.wav"] and report.archive.bad == 1
-    assert sum("A worker ended" in line for line in told) == 2  # over two sources, then over the one
-    assert told[-1].endswith("3.wav: a worker ended over it, twice")
+    assert sum("A worker was lost" in line for line in told) == 2  # over two sources, then over the one
+    assert told[-1].endswith("3.wav: a worker was lost over it, twice")
 
 
 def _dies() -> Any:

@@ -17,6 +17,10 @@ from whisper_steer.archive.sources import Source
 from whisper_steer.archive.work import Load, Row, Worker
 from whisper_steer.errors import ModelError
 
+FEWER = "is there memory for them? take fewer --workers"
+DEATHS = 10
+"""processes that may end one after another without anything finished"""
+
 _worker: Worker | None = None
 
 
@@ -44,9 +48,13 @@ class Processes:
         self._end()
 
     def map(self, parts: Iterable[Part]) -> Iterator[tuple[Part, list[Row] | None]]:
-        """The rows of each part, as they are finished; None for a part whose process ended over it."""
+        """The rows of each part, as they are finished; None for a part whose process ended over it.
+
+        Raises `ModelError` where process after process ends.
+        """
         waiting, idle = iter(parts), list(self._hands)
         running: dict[Future[list[Row]], tuple[_Hand, Part]] = {}
+        in_a_row = 0
         while True:
             while idle and (part := next(waiting, None)) is not None:
                 hand = idle.pop()
@@ -58,7 +66,11 @@ class Processes:
                 rows: list[Row] | None = None
                 try:
                     rows = future.result()
+                    in_a_row = 0
                 except BrokenProcessPool:
+                    in_a_row += 1
+                    if in_a_row > DEATHS:
+                        raise ModelError(f"workers end one after another: {FEWER}") from None
                     self._hands.remove(hand)
                     hand = _Hand(self._load)
                     self._hands.append(hand)
@@ -82,9 +94,7 @@ class _Hand:
         try:
             self._ready.result()
         except BrokenProcessPool:
-            raise ModelError(
-                "a worker ended while it loaded the model: is there memory for it? take fewer --workers"
-            ) from None
+            raise ModelError(f"a worker ended while it loaded the model: {FEWER}") from None
 
     def do(self, part: Part) -> Future[list[Row]]:
         return self._executor.submit(_do, part.sources)

@@ -1,7 +1,8 @@
 """Workers on a Ray cluster: an actor pool of Ray Data, each actor with one loaded model.
 
 Ray Data does what an engine does: it starts actors where there is room, hands them parts, holds back where they are
-slow, and starts again what was lost with a node. Every node has to see the recordings under the same paths, and has to
+slow, and starts others where some were lost. An actor is not restarted in its place: where a node is gone there may be no
+room for it, and its parts would wait for ever. They are given up instead, and the run hands them in again. Every node has to see the recordings under the same paths, and has to
 have whisper-steer and the weights; rows come back to the run, which alone writes.
 """
 
@@ -20,8 +21,8 @@ from whisper_steer.archive.plan import Part
 from whisper_steer.archive.work import Load, Row, Worker
 from whisper_steer.errors import MissingPackageError, ModelError, UsageError, WhisperSteerError
 
-RETRIES = 3
-"""how often Ray does a part again whose actor or node was lost"""
+IN_FLIGHT = 2
+"""parts that an actor holds: the one it does, and the next"""
 
 
 class RayPool:
@@ -76,7 +77,7 @@ class RayPool:
         self._end()
 
     def map(self, parts: Iterable[Part]) -> Iterator[tuple[Part, list[Row] | None]]:
-        """The rows of each part, as they are finished; in the end None for those that Ray gave up.
+        """The rows of each part, as they are finished; in the end None for those whose actor or node was lost.
 
         Raises `ModelError` where the cluster is lost.
         """
@@ -85,9 +86,14 @@ class RayPool:
         context = self._data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1
-        pool = self._data.ActorPoolStrategy(min_size=1, initial_size=self._workers, max_size=self._workers)
+        pool = self._data.ActorPoolStrategy(
+            min_size=1,
+            initial_size=self._workers,
+            max_size=self._workers,
+            max_tasks_in_flight_per_actor=IN_FLIGHT,
+        )
         data = self._data.from_items(given, override_num_blocks=len(given)).map(
-            _Actor, fn_constructor_args=(self._load,), compute=pool, max_task_retries=RETRIES, **self._needs
+            _Actor, fn_constructor_args=(self._load,), compute=pool, max_restarts=0, **self._needs
         )
         try:
             for row in data.iter_rows():

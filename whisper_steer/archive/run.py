@@ -22,8 +22,8 @@ from whisper_steer.files.lock import alone_in
 
 TOLD = 20
 """bad recordings that are told one by one"""
-DEATHS = 10
-"""workers that may end one after another without anything finished"""
+BARREN = 3
+"""rounds in which workers end over all parts, after which they are given up"""
 
 Say = Callable[[str], None]
 
@@ -136,25 +136,26 @@ def _work_through(todo: list[Part], pool: Workers, parts: Parts, say: Say) -> fl
 
 def _until_done(todo: list[Part], pool: Workers, say: Say) -> Iterator[tuple[Part, list[Row]]]:
     """Rows of every part. One over which a worker ended is done again in halves, down to the source that ends it."""
-    in_a_row = 0
+    barren = 0
     while todo:
         again: list[Part] = []
+        barren += 1
         for part, rows in pool.map(todo):
             if rows is not None:
-                in_a_row = 0
+                barren = 0
                 yield part, rows
                 continue
-            in_a_row += 1
-            if in_a_row > DEATHS:
-                raise ModelError(
-                    "workers end one after another: is there memory for them? take fewer --workers"
-                )
             halves = after_a_death(part)
             again += halves
             if halves:
-                say(f"A worker ended over {len(part.sources)} sources: they are done again, in smaller parts")
+                say(
+                    f"A worker was lost over {len(part.sources)} sources: they are done again, in smaller parts"
+                )
             else:
-                yield part, [bad_row(part.sources[0], "a worker ended over it, twice")]
+                barren = 0
+                yield part, [bad_row(part.sources[0], "a worker was lost over it, twice")]
+        if barren > BARREN:
+            raise ModelError("workers end one after another: is there memory for them? take fewer --workers")
         todo = again
 
 
