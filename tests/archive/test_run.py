@@ -270,4 +270,4 @@ def test_workers_that_die_over_everything_end_the_run(tmp_path: Path, folder: Pa
         def __exit__(self, *_: object) -> None: ...
 
     with pytest.raises(ModelError, match="one after another"):
-        go(folder, tmp_path / "out", Dying())
+        go(folder, tmp_path / "out", Dying(), seconds=100)

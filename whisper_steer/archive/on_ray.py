@@ -1,9 +1,11 @@
 """Workers on a Ray cluster: an actor pool of Ray Data, each actor with one loaded model.
 
 Ray Data does what an engine does: it starts actors where there is room, hands them parts, holds back where they are
-slow, and starts others where some were lost. An actor is not restarted in its place: where a node is gone there may be no
-room for it, and its parts would wait for ever. They are given up instead, and the run hands them in again. Every node has to see the recordings under the same paths, and has to
-have whisper-steer and the weights; rows come back to the run, which alone writes.
+slow, and starts others where some were lost. An actor is not restarted in its place: where its node is gone there may
+be no room for it, and its parts would wait for ever. They are given up, and the run hands them in again.
+
+Every node has to see the recordings under the same paths, and has to have whisper-steer and the weights; rows come back
+to the run, which alone writes.
 """
 
 from __future__ import annotations

@@ -152,7 +152,6 @@ def _until_done(todo: list[Part], pool: Workers, say: Say) -> Iterator[tuple[Par
                     f"A worker was lost over {len(part.sources)} sources: they are done again, in smaller parts"
                 )
             else:
-                barren = 0
                 yield part, [bad_row(part.sources[0], "a worker was lost over it, twice")]
         if barren > BARREN:
             raise ModelError("workers end one after another: is there memory for them? take fewer --workers")
