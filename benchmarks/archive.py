@@ -44,7 +44,7 @@ def main() -> None:
     chosen = {}
     for style in given.styles:
         chosen[style], left = [], given.minutes * 60
-        for made in recordings(clips, style, 100, seed=0):
+        for made in recordings(clips, style, max(2, round(given.minutes)), seed=0):
             samples = made.samples()[: int(16000 * left)]
             chosen[style].append(samples)
             left -= len(samples) / 16000

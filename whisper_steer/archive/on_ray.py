@@ -23,8 +23,8 @@ from whisper_steer.archive.plan import Part
 from whisper_steer.archive.work import Load, Row, Worker
 from whisper_steer.errors import MissingPackageError, ModelError, UsageError, WhisperSteerError
 
-IN_FLIGHT = 2
-"""parts that an actor holds: the one it does, and the next"""
+START_DEATHS = 8
+"""actors that may be lost one after another while they start, as on a node that is gone and not missed yet"""
 
 
 class RayPool:
@@ -49,7 +49,7 @@ class RayPool:
         except ImportError:
             raise MissingPackageError("--ray needs Ray: pip install 'whisper-steer[ray]'") from None
         ray = self._ray
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what is lost is told by the run
         if not ray.is_initialized():
             try:
                 ray.init(self._address, log_to_driver=False, logging_level=logging.ERROR)
@@ -59,12 +59,12 @@ class RayPool:
                     f"no Ray cluster at {self._address} ({why}): start one with `ray start --head`"
                 ) from None
             self._ours = True
-        room = self._room(ray.cluster_resources())
-        self._workers = min(self._workers or room, room)
-        if not self._workers:
+        if not self._room():
+            has = ray.cluster_resources()
             self._end()
             raise UsageError(
-                f"the cluster has no room for a worker of {self._needs}: it has {ray.cluster_resources()}"
+                f"the cluster has no room for a worker of {self._needs}: it has {has.get('CPU', 0):g} processors "
+                f"and {has.get('GPU', 0):g} GPUs"
             )
         try:
             ray.get(ray.remote(**self._needs)(_try).remote(self._load))
@@ -88,11 +88,13 @@ class RayPool:
         context = self._data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1
+        context.max_consecutive_actor_init_deaths = START_DEATHS
+        workers = max(1, self._room())
         pool = self._data.ActorPoolStrategy(
             min_size=1,
-            initial_size=self._workers,
-            max_size=self._workers,
-            max_tasks_in_flight_per_actor=IN_FLIGHT,
+            initial_size=workers,
+            max_size=workers,
+            max_tasks_in_flight_per_actor=1,  # who holds none but the part it does is to blame for it
         )
         data = self._data.from_items(given, override_num_blocks=len(given)).map(
             _Actor, fn_constructor_args=(self._load,), compute=pool, max_restarts=0, **self._needs
@@ -104,10 +106,11 @@ class RayPool:
             raise _in_one_line(error) from None
         yield from ((part, None) for part in left.values())
 
-    def _room(self, resources: dict[str, float]) -> int:
-        """Actors that the cluster's resources are enough for."""
-        names = {"num_cpus": "CPU", "num_gpus": "GPU"}
-        return int(min(resources.get(names[name], 0.0) // need for name, need in self._needs.items() if need))
+    def _room(self) -> int:
+        """Actors that the cluster has room for now, at most those that are asked for."""
+        has, names = self._ray.cluster_resources(), {"num_cpus": "CPU", "num_gpus": "GPU"}
+        room = int(min(has.get(names[name], 0.0) // need for name, need in self._needs.items() if need))
+        return min(self._workers or room, room)
 
     def _end(self) -> None:
         if self._ours:
