@@ -21,6 +21,7 @@ from whisper_steer.errors import WhisperSteerError
 COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
     "serve": ("whisper_steer.cli.serve:serve", "Answer as OpenAI's transcription interface does."),
+    "archive": ("whisper_steer.cli.archive:archive", "Transcribe a whole archive, on one machine or many."),
     "listen": ("whisper_steer.cli.listen:listen", "Write where somebody speaks, for other runtimes."),
     "live": ("whisper_steer.cli.live:live", "Say when speech starts and ends while it is being said."),
     "explain": (

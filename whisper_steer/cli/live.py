@@ -110,4 +110,4 @@ def from_stdin() -> Iterator[Audio]:
     while block := read(2 * CHUNK):
         whole = (left + block)[: (len(left) + len(block)) // 2 * 2]
         left = (left + block)[len(whole) :]
-        yield np.frombuffer(whole, "<i2").astype(np.float32) / 32768
+        yield np.frombuffer(whole, "<i2").astype(np.float32) / np.float32(32768)

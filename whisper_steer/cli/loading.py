@@ -1,4 +1,4 @@
-"""What `transcribe` and `serve` share: a model with its steering in one of the runtimes, ready to transcribe."""
+"""What `transcribe`, `archive` and `serve` share: a model with its steering in a runtime, ready to transcribe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from whisper_steer.cli.common import choose_model
-from whisper_steer.cli.options import SHARE
+from whisper_steer.cli.faster_options import for_faster, used
+from whisper_steer.cli.options import RUNTIMES, SHARE
 from whisper_steer.errors import ArtifactError
 from whisper_steer.steer.methods import METHODS
 
@@ -86,6 +87,18 @@ def steered_as(
     return {"steering": steering, **how, "repetition_guard": guard}
 
 
+def take_runtime(backend: str, options: dict[str, Any], auto_fit: bool) -> dict[str, Any]:
+    """Take the options of other runtimes out; refuse those that do not go with this one."""
+    given = [name for name, _, default, _ in RUNTIMES[1:] if options[name] != default]
+    foreign = {"openai": [*given, *used(options)], "transformers": used(options)}.get(backend)
+    if foreign:
+        raise click.UsageError(f"--{foreign[0]} does not go with --backend {backend}: take --backend faster")
+    if backend != "openai" and auto_fit:
+        raise click.UsageError("--auto_fit goes with --backend openai; other backends find what it made")
+    faster = for_faster(options)
+    return {**{name: options.pop(name) for name, *_ in RUNTIMES[1:]}, **faster}
+
+
 def load(
     backend: str,
     runtime: dict[str, Any],
@@ -131,6 +144,21 @@ def _with_openai(options: dict[str, Any], steered: dict[str, Any], auto_fit: boo
     return Loaded(name, model.is_multilingual, run, model)
 
 
+def settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) -> None:
+    """Make of the command's options those of `transcribe`, as openai-whisper's command does."""
+    import numpy as np
+
+    if not is_multilingual:
+        if options["language"] is not None and options["language"].lower() not in ("en", "english"):
+            click.echo(
+                f"Note: {name} knows English only; --language {options['language']} is ignored", err=True
+            )
+        options["language"] = "en"
+    temperature, step = options["temperature"], options.pop("temperature_increment_on_fallback")
+    if step is not None and temperature <= 1.0:
+        options["temperature"] = tuple(np.arange(temperature, 1.0 + 1e-6, step).tolist())
+
+
 def _require_artifact(model: Whisper, name: str, auto_fit: bool) -> None:
     """Make sure that an artifact for the model's encoder can be found: shipped, cached, or fitted now."""
     from whisper_steer.encoders.fingerprint import encoder_fingerprint
@@ -149,4 +177,4 @@ def _require_artifact(model: Whisper, name: str, auto_fit: bool) -> None:
     fit_and_keep(model, Path(name).stem if Path(name).is_file() else name)
 
 
-__all__ = ["Loaded", "load", "steered_as", "steering_options"]
+__all__ = ["Loaded", "load", "settle_decoding", "steered_as", "steering_options", "take_runtime"]

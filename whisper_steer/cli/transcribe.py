@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whisper_steer.cli.common import each_of, output_names, where_speech_is
-from whisper_steer.cli.faster_options import faster_options, for_faster, used
-from whisper_steer.cli.loading import load, steered_as, steering_options
-from whisper_steer.cli.options import RUNTIMES, output_options, runtime_options, stock_options, underscored
+from whisper_steer.cli.faster_options import faster_options
+from whisper_steer.cli.loading import load, settle_decoding, steered_as, steering_options, take_runtime
+from whisper_steer.cli.options import output_options, runtime_options, stock_options, underscored
 from whisper_steer.cli.parsing import StockLike
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def transcribe(
         raise click.UsageError(
             "--print_colors needs words' probabilities, which --backend transformers lacks"
         )
-    runtime = _runtime(backend, options, auto_fit)
+    runtime = take_runtime(backend, options, auto_fit)
 
     from whisper_steer.cli import colours
     from whisper_steer.files.output import write_outputs
@@ -79,7 +79,7 @@ def transcribe(
     output_dir, output_format = options.pop("output_dir"), options.pop("output_format")
     Path(output_dir).mkdir(parents=True, exist_ok=True)
     loaded = load(backend, runtime, options, steered, auto_fit)
-    _settle_decoding(options, loaded.name, loaded.is_multilingual)
+    settle_decoding(options, loaded.name, loaded.is_multilingual)
     run = loaded.transcribe
 
     def write(source: str) -> None:
@@ -119,30 +119,3 @@ def _layout(options: dict[str, Any]) -> dict[str, Any]:
     if layout["max_words_per_line"] and layout["max_line_width"]:
         click.echo("Note: --max_words_per_line has no effect beside --max_line_width", err=True)
     return layout
-
-
-def _runtime(backend: str, options: dict[str, Any], auto_fit: bool) -> dict[str, Any]:
-    """Take the options of other runtimes out; refuse those that do not go with this one."""
-    given = [name for name, _, default, _ in RUNTIMES[1:] if options[name] != default]
-    foreign = {"openai": [*given, *used(options)], "transformers": used(options)}.get(backend)
-    if foreign:
-        raise click.UsageError(f"--{foreign[0]} does not go with --backend {backend}: take --backend faster")
-    if backend != "openai" and auto_fit:
-        raise click.UsageError("--auto_fit goes with --backend openai; other backends find what it made")
-    faster = for_faster(options)
-    return {**{name: options.pop(name) for name, *_ in RUNTIMES[1:]}, **faster}
-
-
-def _settle_decoding(options: dict[str, Any], name: str, is_multilingual: bool) -> None:
-    """Make of the command's options those of `transcribe`, as openai-whisper's command does."""
-    import numpy as np
-
-    if not is_multilingual:
-        if options["language"] is not None and options["language"].lower() not in ("en", "english"):
-            click.echo(
-                f"Note: {name} knows English only; --language {options['language']} is ignored", err=True
-            )
-        options["language"] = "en"
-    temperature, step = options["temperature"], options.pop("temperature_increment_on_fallback")
-    if step is not None and temperature <= 1.0:
-        options["temperature"] = tuple(np.arange(temperature, 1.0 + 1e-6, step).tolist())

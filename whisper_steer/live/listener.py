@@ -34,6 +34,9 @@ class Listener:
     `FingerprintError`, `UsageError`.
     """
 
+    _waiting: Audio
+    _samples: int
+
     def __init__(
         self,
         model: Whisper,
@@ -104,7 +107,7 @@ class Listener:
         self._mel = MelStream(self._prefix.n_mels, self._prefix.device)
         self._activations = RecentActivations(self._prefix)
         self._turns = Turns(self.steering.threshold)
-        self._waiting: Audio = np.zeros(0, np.float32)
+        self._waiting = np.zeros(0, np.float32)
         self._samples = 0
 
 
