@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from whisper_steer.errors import UsageError
+from whisper_steer.files.card import read_json
 
 from .session import STOCK_TEMPERATURES
 from .store import digest
@@ -43,7 +43,7 @@ class RunConfig:
     def from_file(cls, path: Path, **changes: Any) -> RunConfig:
         """Read a JSON object of these keys; ``changes`` win. Raises `UsageError`."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
             unknown = set(values) - {f.name for f in fields(cls)}
         except (OSError, ValueError, TypeError) as error:
             raise UsageError(f"{path} cannot be read as a run file: {error}") from None

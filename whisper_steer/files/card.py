@@ -14,12 +14,23 @@ CARD = "card.json"
 def read_card(folder: Path) -> dict[str, Any]:
     """The card of a folder. Raises `ArtifactError` where it cannot be read or is no JSON object."""
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        card = read_json(folder / CARD)
+    except (OSError, ValueError) as error:
         raise damaged(folder, error) from error
     if not isinstance(card, dict):
         raise damaged(folder, f"{CARD} holds no object")
     return card
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file says, if it can be written again. Raises `OSError`, `ValueError`, also where it is nested so
+    deep that Python gives up, or holds halves of characters, which no terminal and no file takes."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError(f"{path.name} is nested too deep") from None
+    return found
 
 
 def damaged(folder: Path, why: Exception | str) -> ArtifactError:
