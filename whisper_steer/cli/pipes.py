@@ -44,8 +44,8 @@ class Leaving:
 def readers_may_leave() -> Iterator[None]:
     """Meanwhile what is written to stdout and stderr is dropped, from where their reader left on."""
     before = sys.stdout, sys.stderr
-    streams = [Leaving(stream) for stream in before]
-    sys.stdout, sys.stderr = streams  # type: ignore[assignment]
+    streams: list[Any] = [Leaving(stream) for stream in before]
+    sys.stdout, sys.stderr = streams
     try:
         yield
     finally:

@@ -116,8 +116,9 @@ def _depth(point: str) -> int:
 
 def _is_number(value: object) -> bool:
     """A number that a tensor can hold."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return known and -FLOAT_MAX <= value <= FLOAT_MAX
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -FLOAT_MAX <= value <= FLOAT_MAX
 
 
 def _need(holds: bool, otherwise: str) -> None:
