@@ -112,7 +112,7 @@ def _decode(file: BinaryIO, name: str, sr: int) -> Mono:
     try:
         if not is_mp3 and (found := _joined(_resample(_soundfile_chunks(file, name), sr, name), name)).size:
             return found
-    except (soundfile.SoundFileError, TypeError):  # TypeError: a file named .raw, of which it asks the rate
+    except soundfile.SoundFileError:
         pass
     file.seek(0)  # also where a recorder was killed before it wrote how many samples there are
     found = _joined(_resample(_pyav_chunks(file, name), sr, name), name)
@@ -121,8 +121,23 @@ def _decode(file: BinaryIO, name: str, sr: int) -> Mono:
     return found
 
 
+class _Steady:
+    """A file for libsndfile, which calls from C: a seek to nowhere, as damaged headers ask for, is not made."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read, self.tell = file.read, file.tell
+        self.readinto: Any = file.readinto  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return self._file.tell()
+
+
 def _soundfile_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
-    with soundfile.SoundFile(file) as sound:
+    with soundfile.SoundFile(_Steady(file)) as sound:
         held = 0
         while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
             held += len(block)
