@@ -37,7 +37,7 @@ def load_model(
     Raises ``UsageError`` (unknown name, unusable device), ``ModelError`` (failed download; missing, damaged
     or foreign file; sizes that are not Whisper's).
     """
-    _check_device(device)
+    check_device(device)
     name = str(name_or_path)
     found = checkpoints.resolve(name, download_root)
     official = name in checkpoints.available_models()
@@ -84,7 +84,8 @@ def _default() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _check_device(device: str | torch.device | None) -> None:
+def check_device(device: str | torch.device | None) -> None:
+    """Raise `UsageError` for a device of PyTorch that is not there."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as exc:

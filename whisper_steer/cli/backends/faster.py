@@ -11,7 +11,7 @@ from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 
 from whisper_steer.audio.load import load_audio
 from whisper_steer.cli.backends.base import Runtime, language_code, refuse_missing, result_of, say
-from whisper_steer.errors import ModelError, UsageError
+from whisper_steer.errors import ModelError, UsageError, WhisperSteerError
 from whisper_steer.runtimes.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.runtimes.results import clips_of, cut, everything
 
@@ -31,10 +31,11 @@ class Faster:
         _check(options["device"], options["compute_type"])
         try:
             self._model = WhisperModel(model, **options)
+        except WhisperSteerError:
+            raise
         except (
-            RuntimeError,
-            ValueError,
-        ) as error:  # of CTranslate2 and of tokenizers, on files that they cannot read
+            Exception
+        ) as error:  # CTranslate2 and tokenizers fail in their own ways on what they cannot read
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(
                 f"{model} cannot be loaded by faster-whisper ({reason}); convert it again"
