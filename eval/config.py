@@ -44,8 +44,14 @@ class RunConfig:
         """Read a JSON object of these keys; ``changes`` win. Raises `UsageError`."""
         try:
             values = read_json(path)
-            unknown = set(values) - {f.name for f in fields(cls)}
-        except (OSError, ValueError, TypeError) as error:
+            if not isinstance(values, dict):
+                raise ValueError("it holds no object")
+            kinds = {f.name: str(f.type) for f in fields(cls)}
+            unknown = set(values) - set(kinds)
+            for name in set(values) & set(kinds):
+                if not _fits(values[name], kinds[name]):
+                    raise ValueError(f"{name} is {values[name]!r}, not {kinds[name]}")
+        except (OSError, ValueError) as error:
             raise UsageError(f"{path} cannot be read as a run file: {error}") from None
         if unknown:
             raise UsageError(f"{path} has unknown keys: {', '.join(sorted(unknown))}")
@@ -65,3 +71,19 @@ class RunConfig:
         if self.language is not None:
             options["language"] = self.language
         return options
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a value of JSON is of the type that a field is annotated with."""
+    if value is None:
+        return kind.endswith("| None")
+    kind = kind.removesuffix(" | None")
+    if kind.startswith("list["):
+        return isinstance(value, list) and all(_fits(each, kind[5:-1]) for each in value)
+    wanted: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "bool": (bool,),
+    }
+    return type(value) in wanted[kind]
