@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from whisper_steer.errors import UsageError
+from whisper_steer.files.card import read_json
 
 from .session import STOCK_TEMPERATURES
 from .store import digest
@@ -43,9 +43,15 @@ class RunConfig:
     def from_file(cls, path: Path, **changes: Any) -> RunConfig:
         """Read a JSON object of these keys; ``changes`` win. Raises `UsageError`."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            unknown = set(values) - {f.name for f in fields(cls)}
-        except (OSError, ValueError, TypeError) as error:
+            values = read_json(path)
+            if not isinstance(values, dict):
+                raise ValueError("it holds no object")
+            kinds = {f.name: str(f.type) for f in fields(cls)}
+            unknown = set(values) - set(kinds)
+            for name in set(values) & set(kinds):
+                if not _fits(values[name], kinds[name]):
+                    raise ValueError(f"{name} is {values[name]!r}, not {kinds[name]}")
+        except (OSError, ValueError) as error:
             raise UsageError(f"{path} cannot be read as a run file: {error}") from None
         if unknown:
             raise UsageError(f"{path} has unknown keys: {', '.join(sorted(unknown))}")
@@ -65,3 +71,19 @@ class RunConfig:
         if self.language is not None:
             options["language"] = self.language
         return options
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a value of JSON is of the type that a field is annotated with."""
+    if value is None:
+        return kind.endswith("| None")
+    kind = kind.removesuffix(" | None")
+    if kind.startswith("list["):
+        return isinstance(value, list) and all(_fits(each, kind[5:-1]) for each in value)
+    wanted: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "bool": (bool,),
+    }
+    return type(value) in wanted[kind]

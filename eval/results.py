@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections import Counter
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from whisper_steer.errors import DataError
+from whisper_steer.files.card import read_json
 
 from .metrics import Output
 from .runner import Run, unpack, write_json
@@ -88,7 +88,7 @@ def read(path: Path) -> dict[str, Any]:
     """results.json of any run. Raises `DataError`."""
     path = path / RESULTS if path.is_dir() else path
     try:
-        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        results: dict[str, Any] = read_json(path)
         if results["schema"] != SCHEMA:
             raise DataError(
                 f"{path} has schema {results['schema']}, this version reads {SCHEMA}; run it again"

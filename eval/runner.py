@@ -22,6 +22,7 @@ from whisper_steer.data.load import load
 from whisper_steer.data.splits import stratified
 from whisper_steer.encoders.fingerprint import encoder_fingerprint
 from whisper_steer.errors import UsageError, WhisperSteerError
+from whisper_steer.files.card import read_json
 from whisper_steer.files.disk import write_whole
 from whisper_steer.files.lock import alone_in
 from whisper_steer.models.load import load_model
@@ -122,7 +123,10 @@ def claim(out: Path, run_id: str, config: RunConfig) -> None:
     """Write run.json, or check that the folder holds this very run. Raises `UsageError`."""
     path = out / "run.json"
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))["id"]
+        try:
+            found = read_json(path)["id"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} cannot be read ({error}); choose another --out") from None
         if found != run_id:
             raise UsageError(f"{out} holds another run ({found}, this one is {run_id}); choose another --out")
         return

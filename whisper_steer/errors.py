@@ -9,6 +9,8 @@ WhisperSteerError          exit code 1
 ├── DataError              a data set or manifest that is not laid out as expected
 ├── FitError               data too poor, or too little, to fit what was asked
 └── MissingPackageError    an optional package that is not installed
+
+What is odd but can be used is an `AudioWarning`; the command line prints it as one line.
 """
 
 from __future__ import annotations
@@ -50,3 +52,7 @@ class FitError(WhisperSteerError):
 
 class MissingPackageError(WhisperSteerError):
     pass
+
+
+class AudioWarning(UserWarning):
+    """A recording of which only a part could be read."""

@@ -1,8 +1,10 @@
 """Audio input: any file, address, bytes, stdin or array becomes float32 mono at 16 kHz, without an ffmpeg binary.
 
-libsndfile (soundfile) reads what it can; PyAV, which carries the FFmpeg libraries in its wheel, reads the
-rest (mp4, m4a, webm, mov, ...). Blocks are mixed down and resampled as they are read, so a recording with
-many channels or a high rate is never held whole in its own format; a long one is kept in a temporary file.
+libsndfile (soundfile) reads what it can; PyAV, which carries the FFmpeg libraries in its wheel, reads the rest (mp4,
+m4a, webm, mov, ...) and MP3, of which libsndfile loses the end where a variable bit rate comes without a Xing header.
+No file but the one that is named is opened, whatever a playlist says in it. One that is cut off is read as far as it
+goes, with an `AudioWarning`. Blocks are mixed down and resampled as they are read, so a recording with many channels
+or a high rate is never held whole in its own format; a long one is kept in a temporary file.
 
 Samples are checked when they are read. Full scale is 1; what goes beyond it is kept up to `LOUDEST`, far more than any
 recording needs, and refused above: floats that were never divided by their full scale (32768 where they come from 16
@@ -26,6 +28,7 @@ import soxr
 import torch
 from torch import Tensor
 
+from whisper_steer.audio import stated
 from whisper_steer.audio.spectrogram import LONG, reserve, temporary_file
 from whisper_steer.errors import AudioError
 
@@ -36,6 +39,10 @@ LOUDEST = 100.0
 """the largest magnitude of a sample, 40 dB over full scale; up to here the gate was seen to hear speech as before"""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+RATES = (1_000, 10_000_000)
+"""Hz; a header that states another rate than these is damaged"""
+
+_ALONE = {"protocol_whitelist": "none"}  # of FFmpeg: what a playlist in a file names is not opened
 _BLOCK = 1 << 18  # samples per channel read at a time by soundfile
 _OVERFLOWS = np.errstate(over="ignore", invalid="ignore")  # to infinity, which `_checked` refuses
 
@@ -74,7 +81,7 @@ def load_audio(
     if str(file) == "-":
         return _decode(io.BytesIO(sys.stdin.buffer.read()), "stdin", sr, longest)
     if isinstance(file, str) and _ADDRESS.match(file):
-        return _joined(_resample(_pyav_chunks(file, file), sr), file, sr, longest)
+        return _by_av(file, file, sr, longest)
     path = Path(file)
     try:
         with path.open("rb") as opened:
@@ -86,6 +93,8 @@ def load_audio(
         raise AudioError(f"{path} does not exist: check the path") from None
     except OSError as exc:
         raise AudioError(f"{path} cannot be opened: {exc.strerror or exc}") from None
+    except ValueError:  # a NUL, or half of a surrogate pair
+        raise AudioError(f"{str(path)!r} is no path that a file can have: check the path") from None
 
 
 def as_samples(audio: Any) -> Any:
@@ -110,30 +119,63 @@ def as_samples(audio: Any) -> Any:
 
 
 def _decode(file: BinaryIO, name: str, sr: int, longest: float) -> Mono:
-    if not file.read(1):
+    head = file.read(3)
+    if not head:
         raise AudioError(f"{name}: empty, 0 bytes; record or download it again")
+    file.seek(0)
+    is_mp3 = head == b"ID3" or (head[0] == 0xFF and len(head) > 1 and head[1] & 0xE0 == 0xE0)
     try:
-        file.seek(0)
-        return _joined(_resample(_soundfile_chunks(file), sr), name, sr, longest)
-    except (soundfile.SoundFileError, TypeError):  # TypeError: a file named .raw, of which it asks the rate
-        file.seek(0)
-        return _joined(_resample(_pyav_chunks(file, name), sr), name, sr, longest)
+        if not is_mp3:
+            found = _joined(_resample(_soundfile_chunks(file, name), sr, name), name, sr, longest)
+            if found.size:
+                return found
+    except soundfile.SoundFileError:
+        pass
+    file.seek(0)  # also where a recorder was killed before it wrote how many samples there are
+    return _by_av(file, name, sr, longest)
 
 
-def _soundfile_chunks(file: BinaryIO) -> Iterator[Chunk]:
-    with soundfile.SoundFile(file) as sound:
+def _by_av(file: BinaryIO | str, name: str, sr: int, longest: float) -> Mono:
+    found = _joined(_resample(_pyav_chunks(file, name), sr, name), name, sr, longest)
+    if not found.size:
+        raise AudioError(f"{name} holds no samples: record or download it again")
+    return found
+
+
+class _Steady:
+    """A file for libsndfile, which calls from C: a seek to nowhere, as damaged headers ask for, is not made."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read, self.tell = file.read, file.tell
+        self.readinto: Any = file.readinto  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError):
+            return self._file.tell()
+
+
+def _soundfile_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
+    with soundfile.SoundFile(_Steady(file)) as sound:
+        held = 0
         while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+            held += len(block)
             yield sound.samplerate, _mixed(block, axis=1)
+        stated.warn_if_cut_off(name, held / sound.samplerate, stated.by_soundfile(sound))
 
 
 def _pyav_chunks(file: BinaryIO | str, name: str) -> Iterator[Chunk]:
     import av
 
     try:
-        with av.open(file, mode="r", metadata_errors="ignore") as container:
+        alone = {} if isinstance(file, str) else _ALONE
+        with av.open(file, mode="r", metadata_errors="ignore", options=alone) as container:
             if not container.streams.audio:
                 raise AudioError(f"{name} has no audio stream")
             stream = container.streams.audio[0]
+            held = 0.0
             to_float = av.AudioResampler(format="fltp")  # planar float32; layout and rate as in the file
             for packet in container.demux(stream):
                 try:
@@ -141,21 +183,28 @@ def _pyav_chunks(file: BinaryIO | str, name: str) -> Iterator[Chunk]:
                 except av.error.InvalidDataError:
                     continue  # a damaged packet: go on with the next, as ffmpeg does
                 for frame in frames:
+                    held += frame.samples / (frame.sample_rate or SAMPLE_RATE)
                     for planar in to_float.resample(frame):
                         yield planar.sample_rate, _mixed(planar.to_ndarray(), axis=0)
+            stated.warn_if_cut_off(name, held, stated.by_av(container, stream))
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(file, str) and not isinstance(error, av.error.InvalidDataError):
             reason = getattr(error, "strerror", None) or error
             raise AudioError(f"{name} cannot be read ({reason}): check the address, or download it") from None
         raise AudioError(
-            f"{name} is not a recording that can be decoded: convert it, for instance to 16-bit WAV"
+            f"{name} is not a recording that can be decoded: "
+            "download it again, or convert it, for instance to 16-bit WAV"
         ) from None
 
 
-def _resample(chunks: Iterator[Chunk], sr: int) -> Iterator[Mono]:
-    """Chunks of one sampling rate at ``sr`` Hz."""
+def _resample(chunks: Iterator[Chunk], sr: int, name: str) -> Iterator[Mono]:
+    """Chunks of one sampling rate at ``sr`` Hz. Raises `AudioError` for a rate that no recording has."""
     stream: soxr.ResampleStream | None = None
     for rate, mono in chunks:
+        if not RATES[0] <= rate <= RATES[1]:
+            raise AudioError(
+                f"{name} states a sampling rate of {rate} Hz: its header is damaged, export it again"
+            )
         if rate != sr:
             stream = stream or soxr.ResampleStream(rate, sr, num_channels=1, dtype="float32")
             mono = stream.resample_chunk(np.ascontiguousarray(mono, dtype=np.float32))
@@ -165,7 +214,7 @@ def _resample(chunks: Iterator[Chunk], sr: int) -> Iterator[Mono]:
 
 
 def _joined(chunks: Iterator[Mono], name: str, sr: int, longest: float) -> Mono:
-    """Join chunks: in memory, or in a temporary file once they are longer than `LONG`."""
+    """Join chunks, of which there may be none: in memory, or in a temporary file once they are longer than `LONG`."""
     parts: list[Mono] = []
     held = 0
     with ExitStack() as stack:
@@ -185,9 +234,7 @@ def _joined(chunks: Iterator[Mono], name: str, sr: int, longest: float) -> Mono:
         if file is not None:
             file.flush()
             return np.memmap(file, np.float32, "r+")
-    if not held:
-        raise AudioError(f"{name} holds no samples")
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
 @_OVERFLOWS

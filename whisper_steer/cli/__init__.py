@@ -7,16 +7,17 @@ Errors become one line on stderr and an exit code here, at the edge: 1 for what 
 from __future__ import annotations
 
 import errno
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from whisper_steer import __version__
 from whisper_steer.cli.signals import tidying_up
-from whisper_steer.errors import WhisperSteerError
+from whisper_steer.errors import AudioWarning, WhisperSteerError
 
 COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
@@ -62,7 +63,7 @@ INTERRUPTED = 130
 def one_line_errors(ctx: click.Context) -> Iterator[None]:
     """What fails in the ``with`` block ends the command with one line on stderr and an exit code."""
     try:
-        with tidying_up():
+        with tidying_up(), one_line_warnings():
             yield
     except WhisperSteerError as error:
         fail(ctx, str(error), error.exit_code)
@@ -72,6 +73,31 @@ def one_line_errors(ctx: click.Context) -> Iterator[None]:
         fail(ctx, describe(error), 1)
     except KeyboardInterrupt:
         fail(ctx, "interrupted", INTERRUPTED)
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Meanwhile what the package warns of is one line on stderr; other warnings are shown as Python shows them."""
+    shown = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, AudioWarning):
+            click.echo(f"Warning: {message}", err=True)
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
 
 
 class OneLineErrors(click.Group):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from whisper_steer.cli import describe
+from whisper_steer.cli.pipes import readers_may_leave
 from whisper_steer.errors import WhisperSteerError
 
 
@@ -41,18 +42,19 @@ def output_names(audio: tuple[str, ...]) -> dict[str, str]:
 def each_of(audio: tuple[str, ...], work: Callable[[str], None], quiet: bool) -> int:
     """Do the work for one recording after another; how many had to be skipped, said one by one.
 
-    ``quiet``: no progress bar, for work that prints by itself.
+    ``quiet``: no progress bar, for work that prints by itself. All is done also where nobody reads what is printed.
     """
     from tqdm import tqdm
 
     skipped = 0
-    for source in tqdm(audio, unit="file", disable=len(audio) == 1 or quiet):
-        try:
-            work(source)
-        except Exception as error:
-            skipped += 1
-            kind = "" if isinstance(error, (WhisperSteerError, OSError)) else f"{type(error).__name__}: "
-            click.echo(f"Skipping {source}: {kind}{describe(error)}", err=True)
+    with readers_may_leave():
+        for source in tqdm(audio, unit="file", disable=len(audio) == 1 or quiet):
+            try:
+                work(source)
+            except Exception as error:
+                skipped += 1
+                kind = "" if isinstance(error, (WhisperSteerError, OSError)) else f"{type(error).__name__}: "
+                click.echo(f"Skipping {source}: {kind}{describe(error)}", err=True)
     return skipped
 
 

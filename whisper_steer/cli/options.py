@@ -98,7 +98,7 @@ STOCK: list[tuple[str, Any, Any, str]] = [
     ("max_line_width", COUNT, None, "With word_timestamps: characters in a line of subtitles."),
     ("max_line_count", COUNT, None, "With max_line_width: lines in a subtitle."),
     ("max_words_per_line", COUNT, None, "With word_timestamps, without max_line_width: words in a line."),
-    ("threads", OrNone(click.IntRange(min=0)), 0, "Threads on a CPU; 0 leaves that to torch."),
+    ("threads", OrNone(click.IntRange(0, 1024)), 0, "Threads on a CPU; 0 leaves that to torch."),
     ("clip_timestamps", NumberList(float), "0", "start,end,start,end,... in seconds: what to transcribe."),
     ("hallucination_silence_threshold", NUMBER, None, "With word_timestamps: silence to skip, in seconds."),
 ]

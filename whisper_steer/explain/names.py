@@ -19,7 +19,7 @@ from torch import Tensor
 
 from whisper_steer.errors import ArtifactError
 from whisper_steer.explain.vote import Vote
-from whisper_steer.files.card import damaged
+from whisper_steer.files.card import damaged, read_json
 from whisper_steer.files.disk import write_whole
 from whisper_steer.sae.model import Latents
 from whisper_steer.steer.artifact import NAMED_LATENTS, NAMES
@@ -93,7 +93,7 @@ class Names:
             )
         folder = Path(folder)
         try:
-            content = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+            content = read_json(folder / NAMES)
             if content.pop("schema") != SCHEMA:
                 raise ValueError("another schema")
             tensors = {k: v.float() for k, v in load_file(folder / NAMED_LATENTS).items()}

@@ -26,6 +26,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; also for what can be no path, such as a name too long or one with a NUL in it."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def allocate(file: BinaryIO, size: int) -> None:
     """Make an open, writable file ``size`` bytes long, all of them allocated; what it already holds stays.
 
@@ -74,4 +82,4 @@ def _written(file: BinaryIO, held: int, size: int) -> None:
     file.seek(position)
 
 
-__all__ = ["allocate", "write_whole"]
+__all__ = ["allocate", "is_file", "write_whole"]

@@ -8,7 +8,6 @@ fingerprint, while int8 that is computed from a float16 file on loading (``compu
 
 from __future__ import annotations
 
-import json
 import mmap
 import struct
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from whisper.model import AudioEncoder, ModelDimensions, Whisper
 
 from whisper_steer.encoders.fingerprint import weights_fingerprint
 from whisper_steer.errors import ModelError
+from whisper_steer.files.card import read_json
 
 BINARY_VERSION = 6
 DTYPES: dict[int, np.dtype[Any]] = {
@@ -231,7 +231,7 @@ def _load_state(module: Whisper | AudioEncoder, weights: dict[str, Tensor], fold
 
 def _set_alignment_heads(model: Whisper, config: Path) -> None:
     try:
-        pairs = json.loads(config.read_text(encoding="utf-8"))["alignment_heads"]
+        pairs = read_json(config)["alignment_heads"]
         heads = torch.zeros(model.dims.n_text_layer, model.dims.n_text_head, dtype=torch.bool)
         for layer, head in pairs:
             heads[layer, head] = True

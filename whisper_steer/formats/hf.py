@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whisper.model import ModelDimensions, Whisper
 from whisper.tokenizer import Tokenizer, get_tokenizer
 
-from whisper_steer.errors import MissingPackageError
+from whisper_steer.errors import MissingPackageError, ModelError
 from whisper_steer.formats.names import to_hf
 from whisper_steer.formats.tokenizer import language_tokens, make_tokenizer, number_of_languages
 from whisper_steer.models.attention import alignment_heads
@@ -32,13 +32,15 @@ def import_transformers() -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars of transformers, which a small file on disk does not need."""
+    """No progress bars and no remarks of transformers, which a small file on disk does not need."""
     logging = import_transformers().utils.logging
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 
@@ -75,10 +77,23 @@ def build_hf(model: Whisper) -> WhisperForConditionalGeneration:
     return converted
 
 
+def read_hf(folder: str | Path) -> Any:
+    """The `WhisperForConditionalGeneration` in a folder. Raises `MissingPackageError`, `ModelError`."""
+    transformers = import_transformers()
+    try:
+        with quiet():
+            return transformers.WhisperForConditionalGeneration.from_pretrained(folder)
+    except Exception as error:  # transformers fails in its own ways on files that it cannot read
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{folder} is no folder of transformers ({reason}): copy or export it again"
+        ) from None
+
+
 def load_hf(folder: Path) -> Whisper:
     """What `build_hf` makes of a model, back in openai-whisper: the weights of a folder of transformers, float32 on the
-    CPU. Raises `MissingPackageError`, and what ``from_pretrained`` raises."""
-    loaded: Any = import_transformers().WhisperForConditionalGeneration.from_pretrained(folder)
+    CPU. Raises `MissingPackageError`, `ModelError`."""
+    loaded = read_hf(folder)
     config, weights = loaded.config, loaded.model.state_dict()
     dims = ModelDimensions(
         n_mels=config.num_mel_bins,

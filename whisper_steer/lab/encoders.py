@@ -6,7 +6,6 @@ has no ``ln_post``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Audio
 from whisper_steer.encoders.fingerprint import weights_fingerprint
 from whisper_steer.errors import ModelError
+from whisper_steer.files.card import read_json
 from whisper_steer.formats.hf import import_transformers
 from whisper_steer.models.hooks import Edit, hook_points, hooked, read_activations
 from whisper_steer.models.load import load_model
@@ -141,7 +141,7 @@ def open_encoder(name: str | Path, device: str | torch.device | None = None) -> 
 def _model_type(config: Path) -> str | None:
     """The type that a configuration of transformers names; None where there is none, as in a folder of CTranslate2."""
     try:
-        found: Any = json.loads(config.read_text(encoding="utf-8"))
+        found: Any = read_json(config)
     except (OSError, ValueError):
         return None
     return found.get("model_type") if isinstance(found, dict) else None
@@ -149,6 +149,6 @@ def _model_type(config: Path) -> str | None:
 
 def _normalises(preprocessor: Path) -> bool:
     try:
-        return bool(json.loads(preprocessor.read_text(encoding="utf-8")).get("do_normalize", True))
+        return bool(read_json(preprocessor).get("do_normalize", True))
     except (OSError, ValueError):
         return True

@@ -6,7 +6,6 @@ held-out clips by `whisper_steer.fit.listening.compare`, under keys "point/(hidd
 
 from __future__ import annotations
 
-import json
 from ast import literal_eval
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import click
 
 from whisper_steer.errors import DataError
 from whisper_steer.eval.report import table
+from whisper_steer.files.card import read_json
 from whisper_steer.lab.command import Command
 
 LISTENS = {
@@ -43,7 +43,7 @@ def main(files: tuple[Path, ...]) -> None:
 def report(path: Path) -> str:
     """A table in Markdown. Raises `DataError` where the file is none of the two."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         return saes(found) if "log" in found else gates(found)
     except (ValueError, SyntaxError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is neither a log of SAEs nor gates compared: name one that is") from error

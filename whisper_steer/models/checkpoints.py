@@ -14,6 +14,7 @@ from typing import Literal
 import whisper
 
 from whisper_steer.errors import ModelError, UsageError
+from whisper_steer.files.disk import is_file
 from whisper_steer.models import weights
 
 Format = Literal["openai", "ct2", "hf"]
@@ -68,11 +69,11 @@ def find(name: str, model_dir: str | None = None) -> Checkpoint | None:
 
 def local(path: Path) -> Checkpoint:
     """The checkpoint at a path. Raises `ModelError` where there is none, `UsageError` for an unknown name."""
-    if path.is_file():
+    if is_file(path):
         return Checkpoint(path, "openai", "a local file")
-    if (path / "model.bin").is_file():
+    if is_file(path / "model.bin"):
         return Checkpoint(path, "ct2", "a local folder of CTranslate2")
-    if (path / "config.json").is_file():
+    if is_file(path / "config.json"):
         return Checkpoint(path, "hf", "a local folder of transformers")
     if path.is_dir():
         raise ModelError(f"{path} holds no model: pass a .pt in OpenAI's layout, or a folder of CTranslate2")

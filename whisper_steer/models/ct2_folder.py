@@ -10,6 +10,7 @@ from typing import Any
 from faster_whisper.utils import download_model
 
 from whisper_steer.errors import ModelError
+from whisper_steer.files.card import read_json
 from whisper_steer.files.scratch import scratch_folder
 from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.models.checkpoints import available_models, remedy, resolve
@@ -39,7 +40,18 @@ def ct2_folder(name_or_path: str | Path, options: dict[str, Any]) -> Iterator[st
     folder = folder or (str(found.path) if found else _downloaded(name, options))
     if folder is None:
         raise ModelError(f"model {name!r} is not on this machine and could not be downloaded: {remedy(name)}")
+    _check(Path(folder))
     yield folder
+
+
+def _check(folder: Path) -> None:
+    """Raise `ModelError` where CTranslate2 would fail on the first window: it asks its configuration for tokens."""
+    try:
+        sound = isinstance(read_json(folder / "config.json"), dict)
+    except (OSError, ValueError):
+        sound = False
+    if not sound:
+        raise ModelError(f"{folder} has no sound config.json: copy or convert the model again")
 
 
 def _downloaded(name: str, options: dict[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from whisper_steer.errors import ModelError
 from whisper_steer.files.cache import cache_folder
+from whisper_steer.files.card import read_json
 from whisper_steer.files.disk import write_whole
 from whisper_steer.files.scratch import scratch_folder
 
@@ -217,7 +218,7 @@ def _reinstall(package: Package) -> str:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

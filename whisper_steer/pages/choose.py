@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from whisper_steer.data.clips import Clip
 from whisper_steer.errors import DataError, UsageError
 from whisper_steer.explain.names import NAMES, Names
+from whisper_steer.files.card import read_json
 from whisper_steer.pages.numbers import domain_of
 from whisper_steer.sae.model import SAE
 from whisper_steer.steer.artifact import Artifact
@@ -92,7 +92,7 @@ def read_stability(path: Path, sae: Path, n_latents: int) -> np.ndarray:
     """
     ours = sae.absolute().with_suffix("").parts
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = read_json(path)
         rows = [row for row in content["values"] if _names(row, ours)]
         found = np.array([row["best_iou"] for row in rows], float)
         if found.shape != (len(rows), n_latents) or not rows:

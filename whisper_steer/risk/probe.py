@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from whisper_steer.errors import ArtifactError
-from whisper_steer.files.card import damaged
+from whisper_steer.files.card import damaged, read_json
 from whisper_steer.files.disk import write_whole
 from whisper_steer.gate.hearing import Hearing
 from whisper_steer.risk.signs import SIGNS, signs
@@ -92,7 +92,7 @@ class Risk:
             return None
         folder = Path(folder)
         try:
-            content = json.loads((folder / RISK).read_text(encoding="utf-8"))
+            content = read_json(folder / RISK)
             if content.pop("schema") != SCHEMA:
                 raise ValueError("another schema")
             weights = load_file(folder / RISK_WEIGHTS)

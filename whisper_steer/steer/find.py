@@ -10,6 +10,7 @@ from pathlib import Path
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.files.cache import cache_folder
 from whisper_steer.files.card import CARD, read_card
+from whisper_steer.files.disk import is_file
 from whisper_steer.steer.artifact import FILES, SCHEMA, Artifact
 
 
@@ -77,7 +78,7 @@ def resolve(name_or_path: str | Path) -> Path:
         shipped_folder() / str(name_or_path),
         cache_folder("steering") / str(name_or_path),
     ):
-        if (path / CARD).is_file():
+        if is_file(path / CARD):
             return path
     shipped = sorted(card.parent.name for card in shipped_folder().glob(f"*/{CARD}"))
     raise UsageError(

@@ -5,7 +5,6 @@ A gate with one NaN in it, or none calibrated, finds no speech anywhere: that mu
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -17,6 +16,7 @@ from whisper_steer.gate.kinds import KINDS, Conv, Gate, Linear
 from whisper_steer.sae.model import Latents
 from whisper_steer.steer.methods import Edits
 
+FLOAT_MAX = torch.finfo(torch.float32).max
 PARTS: dict[str, type] = {"gate": dict, "model": dict, "sae": dict, "plan": dict, "latents": list}
 """parts of the card that the package reads, with their types"""
 
@@ -34,7 +34,9 @@ def check_card(card: dict[str, Any]) -> None:
     gate = card.get("gate")
     _need(isinstance(gate, dict) and gate.get("kind") in KINDS, f"{CARD} has no gate of a known kind")
     n = dict(gate or {}).get("calibration_utterances")
-    _need(isinstance(n, int) and n > 0, f"{CARD} does not say how many utterances calibrate")
+    _need(
+        _is_number(n) and isinstance(n, int) and n > 0, f"{CARD} does not say how many utterances calibrate"
+    )
     strengths = card.get("strengths")
     _need(isinstance(strengths, dict), f"{CARD} has no 'strengths'")
     for method, strength in dict(strengths or {}).items():
@@ -113,7 +115,10 @@ def _depth(point: str) -> int:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A number that a tensor can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -FLOAT_MAX <= value <= FLOAT_MAX
 
 
 def _need(holds: bool, otherwise: str) -> None:

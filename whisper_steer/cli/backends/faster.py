@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import ctranslate2
 import numpy as np
 from whisper.audio import CHUNK_LENGTH, SAMPLE_RATE
 
 from whisper_steer.audio.load import load_audio
 from whisper_steer.cli.backends.base import Runtime, language_code, refuse_missing, result_of, say
+from whisper_steer.errors import ModelError, UsageError, WhisperSteerError
 from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.runtimes.results import clips_of, cut, everything
 
@@ -28,7 +30,18 @@ class Faster:
             "local_files_only": runtime.local_files_only,
             **steering,
         }
-        self.model = WhisperModel(model, **options)
+        _check(options["device"], options["compute_type"])
+        try:
+            self.model = WhisperModel(model, **options)
+        except WhisperSteerError:
+            raise
+        except (
+            Exception
+        ) as error:  # CTranslate2 and tokenizers fail in their own ways on what they cannot read
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(
+                f"{model} cannot be loaded by faster-whisper ({reason}); convert it again"
+            ) from None
         self.is_multilingual = bool(self.model.model.is_multilingual)
         self._vad_filter = runtime.vad_filter
         self._batched = runtime.batched
@@ -79,6 +92,22 @@ class Faster:
             named, clips = not vad_filter, cut(clips, CHUNK_LENGTH)
         given = [{"start": start, "end": end} for start, end in clips] if named else None
         return {"vad_filter": vad_filter, "clip_timestamps": given, "without_timestamps": False}
+
+
+def _check(device: str, compute_type: str) -> None:
+    """Raise `UsageError` for a device or a number format that CTranslate2 does not have here."""
+    if device == "auto":
+        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    try:
+        known = sorted(ctranslate2.get_supported_compute_types(device))
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"--device {device} cannot be used by faster-whisper here ({error}): choose cpu"
+        ) from None
+    if compute_type not in ("default", "auto", *known):
+        raise UsageError(
+            f"--compute_type {compute_type} is not in faster-whisper on {device}: it has {', '.join(known)}"
+        )
 
 
 def _translated(options: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from whisper_steer.errors import ModelError, UsageError
 from whisper_steer.formats import hf
 from whisper_steer.formats.tokenizer import is_multilingual, make_tokenizer, number_of_languages
 from whisper_steer.guard.hf import with_guard
-from whisper_steer.models.load import load_model
+from whisper_steer.models.load import check_device, load_model
 from whisper_steer.risk.probe import with_risk
 from whisper_steer.runtimes import results
 from whisper_steer.runtimes.hf_decode import Segments, decode, decoding, detected_language
@@ -32,22 +32,22 @@ class Transformers:
     """transformers. ``model``: a folder of it, or whatever `load_model` knows."""
 
     def __init__(self, model: str, steering: dict[str, Any], runtime: Runtime) -> None:
-        transformers = hf.import_transformers()
+        hf.import_transformers()
         if runtime.batched or runtime.vad_filter:
             raise UsageError("--batched and --vad_filter go with --backend faster")
         if runtime.compute_type not in (None, "float32", "float16", "bfloat16"):
             raise UsageError(
                 f"--compute_type {runtime.compute_type} goes with --backend faster; transformers has float16"
             )
+        check_device(runtime.device)
         if runtime.threads:
             torch.set_num_threads(runtime.threads)
         if (Path(model) / "config.json").is_file() and not (Path(model) / "model.bin").is_file():
-            try:
-                loaded = transformers.WhisperForConditionalGeneration.from_pretrained(model)
-            except (OSError, ValueError) as error:
+            loaded = hf.read_hf(model)
+            if not hasattr(loaded.generation_config, "no_timestamps_token_id"):
                 raise ModelError(
-                    f"{model} is no folder of transformers ({str(error).splitlines()[0]})"
-                ) from None
+                    f"{model} has no generation_config.json of a Whisper: copy it from the original"
+                )
         else:
             loaded = hf.build_hf(load_model(model, "cpu", runtime.model_dir))
         device = runtime.device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -39,7 +39,7 @@ def of(path: Path, tensors: dict[str, Tensor], texts: dict[str, str], k: int = 5
             raise ValueError(f"unknown activation {activation!r}")
         k, norm = int(said.get("k", k)), None if norm is None else float(norm)
         about = dict(said.get("about", {}))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise damaged(path, error) from error
     return built(path, tensors, k, activation, norm, about)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from whisper_steer.errors import ArtifactError
-from whisper_steer.files.card import damaged
+from whisper_steer.files.card import damaged, read_json
 from whisper_steer.sae.model import SAE, Activation
 
 SHAPES = {"W_enc": "dn", "b_enc": "n", "W_dec": "nd", "b_dec": "d", "mean": "d"}
@@ -46,8 +45,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def read_config(path: Path) -> dict[str, Any]:
     """A JSON object; {} where there is no such file. Raises `ArtifactError` where it is no object."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError, RecursionError) as error:
+        found = read_json(path) if path.is_file() else {}
+    except (OSError, ValueError) as error:
         raise damaged(path, error) from error
     if not isinstance(found, dict):
         raise damaged(path, "it holds no object")
