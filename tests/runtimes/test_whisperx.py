@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ def test_a_recording_with_a_pause_and_one_without_speech(tiny_en_folder: Path) -
     demo = load_audio(Path(whisper_steer.__file__).parent / "assets/demo.flac")[: 14 * SAMPLE_RATE]
     found = pipeline.transcribe(demo, batch_size=2, chunk_size=5)
     first, last = found["segments"]
-    assert first["text"].strip(" .") == "These are my notes on the first home visit of the day"
+    words = re.findall(r"[a-z]+", first["text"].lower())
+    assert words == ["these", "are", "my", "notes", "on", "the", "first", "home", "visit", "of", "the", "day"]
     assert first["end"] < 5 and last["start"] > 11  # an engine runs between
     noise = 0.05 * np.random.default_rng(0).standard_normal(5 * SAMPLE_RATE).astype(np.float32)
     assert pipeline.transcribe(noise, batch_size=2)["segments"] == []
