@@ -15,6 +15,23 @@ What is odd but can be used is an `AudioWarning`; the command line prints it as 
 
 from __future__ import annotations
 
+EXTRAS = {
+    "ctranslate2": "faster",
+    "faster_whisper": "faster",
+    "tokenizers": "faster",
+    "fastapi": "serve",
+    "huggingface_hub": "hub",
+    "jiwer": "bench",
+    "PIL": "bench",
+    "pooch": "fit",
+    "requests": "fit",
+    "pyarrow": "archive",
+    "silero_vad": "bench",
+    "transformers": "transformers",
+    "webdataset": "archive",
+}
+"""package that some commands import -> the extra that brings it"""
+
 
 class WhisperSteerError(Exception):
     """Base of all errors that the package raises on purpose."""

@@ -17,7 +17,7 @@ import click
 
 from whisper_steer import __version__
 from whisper_steer.cli.signals import tidying_up
-from whisper_steer.errors import AudioWarning, WhisperSteerError
+from whisper_steer.errors import EXTRAS, AudioWarning, WhisperSteerError
 
 COMMANDS = {
     "transcribe": ("whisper_steer.cli.transcribe:transcribe", "Write down what is said, and nothing else."),
@@ -67,6 +67,11 @@ def one_line_errors(ctx: click.Context) -> Iterator[None]:
             yield
     except WhisperSteerError as error:
         fail(ctx, str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRAS:
+            raise
+        fail(ctx, f"this needs the package {package}: pip install 'whisper-steer[{EXTRAS[package]}]'", 1)
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output left, as head does: click ends quietly
             raise
