@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from whisper_steer.errors import EXTRAS
 
@@ -49,6 +48,7 @@ def test_a_missing_package_is_one_line_with_its_extra(missing: str, args: list[s
 
 
 def test_every_extra_that_is_named_is_there() -> None:
+    tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert set(EXTRAS.values()) <= set(project["optional-dependencies"])
     told = {
