@@ -40,22 +40,25 @@ TRAINING = Training(k=32, steps=400, batch=2048, learning_rate=1e-3)
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to spend. The defaults fit `base` on two CPU cores in 20 minutes."""
+    """How much to spend: docs/pack.md says what the defaults take."""
 
     scenes: int = 400
     """half minutes on which the gate is fitted"""
     more_windows: int = 100
     """of other kinds beside them, see `whisper_steer.fit.windows.plan`"""
-    speech_windows: int = 200
+    speech_windows: int = 120
     """on which the SAE is trained"""
-    nonspeech_windows: int = 160
+    nonspeech_windows: int = 100
     held_out: int = 200
     """single clips of a kind in each half of the held-out ones; 0.3 % can be promised with 333 utterances in all"""
+    measured: tuple[int, int] = (100, 40)
+    """of those, how many of speech and of non-speech the SAE and the condition of silence are measured on: all blocks
+    of the encoder run for each"""
     recordings: int = 6
     """of each style in each half"""
-    hard: int = 30
+    hard: int = 20
     """utterances of the choosing half in each hard condition"""
-    strength_windows: int = 40
+    strength_windows: int = 30
     """30 s of one held-out non-speech clip over and over, on which strengths are chosen"""
     training: Training = TRAINING
     conv_steps: int = conv_gate.Training.fewest_steps
@@ -122,11 +125,16 @@ def fit(
         counts = (plan.speech_windows, plan.nonspeech_windows)
         spoken, other = (select(choosing or calibrating, kind, "choose") for kind in ("speech", "nonspeech"))
         n = min(plan.strength_windows, len(other))
+        measured = [
+            clip
+            for kind, most in zip(("speech", "nonspeech"), plan.measured, strict=True)
+            for clip in select(calibrating, kind, "choose")[:most]
+        ]
         fitted = fit_edits(
             model,
             point,
             run(point, "fit", sum(counts), windows.plan, *sources, *counts, plan.seed),
-            run(point, "held-out", len(calibrating), windows.singles, calibrating),
+            run(point, "held-out", len(measured), windows.singles, measured),
             run(point, "hard", 2 * plan.hard, windows.hard, spoken, other, 2 * plan.hard, plan.seed + 3),
             lambda: run(point, "full", n, windows.filled, other, n, plan.seed + 2),
             work,
