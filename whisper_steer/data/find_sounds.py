@@ -29,7 +29,6 @@ from whisper_steer.gate.hearing import STEP_SAMPLES
 from whisper_steer.gate.kinds import Gate
 from whisper_steer.models.load import load_model
 from whisper_steer.sounds import GENERATORS
-from whisper_steer.sounds.textures import RANDOM
 from whisper_steer.steer.steering import steering_for
 
 SEED_BASE = 1_000_000
@@ -37,9 +36,11 @@ SEED_BASE = 1_000_000
 MODELS = ("tiny.en", "base")
 PLAIN = ("silence", "dither")
 """two of each are enough"""
-CANDIDATES = {"imitation": 5, "random": 50}
-KEPT = {"imitation": 4, "random": 36}
-"""of a generator that imitates a source, of one that draws spectrum and pitch at random"""
+CANDIDATES = {"texture": 50, "motor": 50, "calls": 80, "solo": 80, "animals": 100}
+KEPT = {"texture": 36, "motor": 36, "calls": 60, "solo": 50, "animals": 75}
+"""of the generators that draw spectrum and pitch at random"""
+OTHERS = (5, 4)
+"""candidates and kept of a generator that imitates one source"""
 HARD = 0.75
 """share of the kept that are the hardest; the others are as they come"""
 SECONDS = (2.0, 9.0)
@@ -59,14 +60,11 @@ class Found:
 def candidates() -> Iterator[Found]:
     """Sounds to judge, generator by generator."""
     for name in GENERATORS:
-        n = 2 if name in PLAIN else CANDIDATES[_kind(name)]
+        n = 2 if name in PLAIN else CANDIDATES.get(name, OTHERS[0])
+        # One stream of lengths for all: more candidates leave those before as they were.
         lengths = SECONDS[0] * (SECONDS[1] / SECONDS[0]) ** np.random.default_rng(SEED_BASE).random(n)
         for i, seconds in enumerate(lengths):
             yield Found(name, SEED_BASE + i, round(float(seconds), 2))
-
-
-def _kind(name: str) -> str:
-    return "random" if name in RANDOM else "imitation"
 
 
 def judged(sounds: Iterable[Found], listeners: list[tuple[Prefix, Gate, float]]) -> dict[Found, list[float]]:
@@ -102,7 +100,7 @@ def kept(found: dict[Found, list[float]]) -> list[Found]:
     chosen: list[Found] = []
     for name in GENERATORS:
         mine = [sound for sound in found if sound.name == name]
-        n = min(len(mine), KEPT[_kind(name)])
+        n = min(len(mine), KEPT.get(name, OTHERS[1]))
         hard = sorted(mine, key=lambda sound: -float(np.mean(found[sound])))[: round(n * HARD)]
         others = [sound for sound in mine if sound not in hard][: n - len(hard)]
         chosen += sorted([*hard, *others], key=lambda sound: sound.seed)

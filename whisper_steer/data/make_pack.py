@@ -26,7 +26,7 @@ from whisper_steer.data.synthetic_speech import SR, Audio, Line, plan_speech, sa
 from whisper_steer.files.disk import write_whole
 from whisper_steer.sounds.textures import RANDOM
 
-LINES = {"fit": 640, "choose": 300}
+LINES = {"fit": 400, "choose": 240}
 """of speech, by split"""
 SHORTEST, LONGEST = 0.2, 12.0
 """seconds of a line that is taken"""

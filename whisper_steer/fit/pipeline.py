@@ -153,7 +153,7 @@ def fit(
             if point == listening_point and len(fitted.gate_latents)
             else None
         )
-        gates = fit_gates(heard, latents, plan.seed, plan.conv_steps)
+        gates = fit_gates(heard, latents, plan.seed, plan.conv_steps, None if choosing else SAFE_GATE)
     prefix = Prefix(encoder, listening_point, fast=True)
     name_of_gate, compared = SAFE_GATE if gate is None else gate.kind, {}
     if choosing:

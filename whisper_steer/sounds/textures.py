@@ -1,8 +1,8 @@
 """Sounds of random spectra: textures, motors, calls of animals and things, solo lines; and how a sound is recorded.
 
 The other families imitate what they are called. These draw spectrum, pitch and envelope at random, so that what a gate
-learns from them is not what this or that source sounds like, but that nothing in it speaks: no source moves through
-the resonances of a mouth.
+learns from them is not what this or that source sounds like, but that nothing in it speaks. Animals have mouths: theirs
+are the only resonances that move.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .blocks import (
 )
 from .instruments import SCALES
 
-RANDOM = ("texture", "motor", "calls", "solo")
+RANDOM = ("texture", "motor", "calls", "solo", "animals")
 
 
 def curve(rng: Rng, bins: int, sr: int, tilt: tuple[float, float] = (-12, 1), depth: float = 22) -> Array:
@@ -127,6 +127,43 @@ def solo(rng: Rng, n: int, sr: int) -> Array:
     loud = np.minimum(since / 10 ** rng.uniform(-2.5, -0.8), 1) * np.exp(-since / 10 ** rng.uniform(-0.8, 1))
     level = (rng.random(len(starts)) > rng.uniform(0, 0.3)) * rng.uniform(0.4, 1, len(starts))
     return np.asarray(shaped(tone + breath, curve(rng, 300, sr, (-4, 3), 14)) * loud * level[which])
+
+
+def resonances(rng: Rng, bins: int, sr: int) -> Array:
+    """The spectrum (bins,) of a throat: two to four peaks over a slope."""
+    hz = np.linspace(0, sr / 2, bins)
+    peaks = 10 ** rng.uniform(2.5, 3.7, rng.integers(2, 5))
+    spectrum = sum(rng.uniform(0.2, 1) / (1 + ((hz - f) / (f * rng.uniform(0.06, 0.3))) ** 2) for f in peaks)
+    return np.asarray((spectrum + 0.01) * (np.maximum(hz, 100) / 1000) ** rng.uniform(-1, 0.3))
+
+
+@sound(room=0.5)
+def animals(rng: Rng, n: int, sr: int) -> Array:
+    """Barks, growls, mews, bleats, caws: bursts through a throat, most of which opens or shuts meanwhile."""
+    m = max(64, min(n, int(10 ** rng.uniform(-1.2, 0) * sr)))
+    place = np.linspace(0, 1, m)
+    base, noise = 10 ** rng.uniform(1.9, 3.1), rng.choice([0.05, 0.4, 1.2, 2.5])
+    opened, shut = resonances(rng, 200, sr), resonances(rng, 200, sr)
+    moves, bark = rng.random() < 0.7, rng.random() < 0.5
+    out = np.zeros(n)
+    starts = times(rng, n, sr, rng.uniform(0.3, 2.5))
+    if rng.random() < 0.6:
+        starts = starts[0] + (
+            np.arange(len(starts)) * (m * rng.uniform(1.1, 2) + rng.uniform(0, 0.7) * sr)
+        ).astype(int)
+    for start in starts[starts < n].tolist():
+        hump = np.sin(np.pi * place ** rng.uniform(0.5, 1.2))
+        hz = base * rng.uniform(0.9, 1.1) * 2 ** (rng.uniform(0, 0.9) * hump - rng.uniform(0, 0.4) * place)
+        hz = hz * (1 + rng.uniform(0, 0.06) * drift(rng, m, sr, 60))
+        tone = wave(cycles(hz, m, sr), harmonics(rng, base, sr, rng.uniform(0.1, 1)), rng)
+        source = tone + noise * rng.standard_normal(m)
+        y = shaped(source, opened)
+        if moves:
+            y = y * hump + shaped(source, shut) * (1 - hump)
+        loud = np.minimum(place / 0.05, 1) * np.exp(-4 * place) if bark else np.sin(np.pi * place) ** 0.7
+        piece = (y * loud * np.minimum((1 - place) / 0.1, 1))[: n - start]
+        out[start : start + len(piece)] += piece * rng.lognormal(0, 0.25)
+    return out + shaped(rng.standard_normal(n), curve(rng, 400, sr)) * 10 ** (rng.uniform(-50, -8) / 20)
 
 
 def recorded(rng: Rng, x: Array, sr: int = 16000) -> Array:
