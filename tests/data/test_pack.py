@@ -40,7 +40,7 @@ def test_size_and_contents(pack: list[Clip]) -> None:
         assert clip.seconds == pytest.approx(len(samples) / 16000, abs=1e-4)
         assert (clip.text is None) == (clip.kind == "nonspeech") == (clip.label is not None)
         minutes[clip.kind, clip.split] += clip.seconds / 60
-    assert minutes["speech", "fit"] > 15 and minutes["speech", "choose"] > 6
+    assert minutes["speech", "fit"] > 10 and minutes["speech", "choose"] > 6
     assert minutes["nonspeech", "fit"] > 15 and minutes["nonspeech", "choose"] > 8
     assert {c.label for c in pack if c.kind == "nonspeech"} == set(GENERATORS)
 
@@ -75,7 +75,7 @@ def test_longer_texts_take_longer(pack: list[Clip]) -> None:
 def test_a_voice_detector_hears_the_speech(pack: list[Clip]) -> None:
     speech = [c for c in pack if c.kind == "speech"][::6]
     heard = [bool(get_speech_timestamps(c.samples())) for c in speech]
-    assert len(speech) > 120 and np.mean(heard) >= 0.95
+    assert len(speech) > 90 and np.mean(heard) >= 0.95
 
 
 @SYNTHESISERS
