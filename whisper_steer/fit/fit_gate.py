@@ -28,10 +28,9 @@ def fit_gates(
     latents: Latents | None = None,
     seed: int = 0,
     conv_steps: int = conv_gate.Training.fewest_steps,
-    only: str | None = None,
 ) -> dict[str, Gate]:
     """A gate of each kind by its name; "sae" only with ``latents``. ``conv_steps`` are the fewest of the last one's
-    training. ``only``: the one kind that is wanted. Raises `FitError` where a class of steps is missing.
+    training. Raises `FitError` where a class of steps is missing.
     """
     hidden, labels = sample(activations, seed)
     if len(set(labels.tolist())) < 2:
@@ -39,8 +38,6 @@ def fit_gates(
     mean = hidden.mean(dim=0)
     dense = normalise(hidden, mean)[0]
     gates: dict[str, Gate] = {"dense": Linear(mean, *regression(dense, labels))}
-    if only == "dense":
-        return gates
     if latents is not None:
         gates["sae"] = Linear(mean, *regression(latents.encode(hidden)[0], labels), latents)
     training = conv_gate.Training(fewest_steps=conv_steps, seed=seed)

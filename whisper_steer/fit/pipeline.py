@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from whisper.model import Whisper
@@ -19,10 +18,10 @@ from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.encoders.record import Activations, record
 from whisper_steer.errors import FitError
 from whisper_steer.fit import conv_gate, listening, windows
-from whisper_steer.fit.edits import Fitted, edits_of, fit_edits
+from whisper_steer.fit.about import about_gate, describe
+from whisper_steer.fit.edits import edits_of, fit_edits
 from whisper_steer.fit.fit_gate import fit_gates
 from whisper_steer.fit.scenes import scenes
-from whisper_steer.gate.conformal import smallest_promise
 from whisper_steer.gate.kinds import Gate
 from whisper_steer.sae.model import SAE
 from whisper_steer.sae.plan import Plan as Training
@@ -31,8 +30,9 @@ from whisper_steer.steer.artifact import Artifact
 DEFAULT_HOOK_POINT = "ln_post"
 """the encoder's output: the one point that every runtime shows"""
 SAFE_GATE = "dense"
-"""the kind of gate where none can be chosen: in a fit from the calibration pack, whose held-out sounds are too easy to
-tell gates by, and where one half of the held-out clips is empty"""
+"""the kind of gate where none can be chosen, as one half of the held-out clips is empty"""
+PACK_GATE = "conv"
+"""the kind in a fit from the calibration pack, whose held-out sounds are too easy to tell gates by: docs/pack.md"""
 
 TRAINING = Training(k=32, steps=400, batch=2048, learning_rate=1e-3)
 """of an SAE on an hour of audio on two CPU cores"""
@@ -89,11 +89,11 @@ def fit(
     ``clips`` are used by their splits: everything is fitted on ``fit``; ``choose`` is halved by speakers and source
     recordings (`whisper_steer.data.splits.halves`): on one half the gate's kind is chosen, on the other the gate is
     calibrated, so that the promise is that of a gate fixed beforehand; ``test`` is never read. Where no gate can be
-    chosen, all of ``choose`` calibrates a `SAFE_GATE`. ``edits``: an artifact of the same model whose SAE and edits are
-    kept. ``sae``: one of activations at ``hook_point``, in place of training. ``gate``: one trained before at
-    ``gate_point``, to be calibrated only. ``work`` keeps activations and checkpoints; a second call with the same
-    arguments goes on where the first was killed, and one with others keeps its own beside. Raises `FitError`,
-    `AudioError`, `OSError`.
+    chosen, all of ``choose`` calibrates a `SAFE_GATE`, or, from the pack, a `PACK_GATE`. ``edits``: an artifact of the
+    same model whose SAE and edits are kept. ``sae``: one of activations at ``hook_point``, in place of training.
+    ``gate``: one trained before at ``gate_point``, to be calibrated only. ``work`` keeps activations and checkpoints; a
+    second call with the same arguments goes on where the first was killed, and one with others keeps its own beside.
+    Raises `FitError`, `AudioError`, `OSError`.
     """
     plan = plan or Plan()
     encoder = model.encoder
@@ -153,9 +153,11 @@ def fit(
             if point == listening_point and len(fitted.gate_latents)
             else None
         )
-        gates = fit_gates(heard, latents, plan.seed, plan.conv_steps, None if choosing else SAFE_GATE)
+        gates = fit_gates(heard, latents, plan.seed, plan.conv_steps)
     prefix = Prefix(encoder, listening_point, fast=True)
-    name_of_gate, compared = SAFE_GATE if gate is None else gate.kind, {}
+    from_pack = all(clip.dataset == PACK for clip in calibrating)
+    name_of_gate = gate.kind if gate is not None else PACK_GATE if from_pack else SAFE_GATE
+    compared: dict[str, dict[str, float]] = {}
     if choosing:
         spoken, other = (select(choosing, kind, "choose") for kind in ("speech", "nonspeech"))
         voices = [clip for clip in clips if clip.voice and clip.split == "choose"]
@@ -186,7 +188,7 @@ def fit(
         calibration=calibration,
         strengths=fitted.strengths,
         sae=fitted.sae,
-        info={**describe(model, fitted), **_about_gate(compared, calibration.utterances, data, plan)},
+        info={**describe(model, fitted), **about_gate(compared, calibration.utterances, data, asdict(plan))},
     )
 
 
@@ -225,33 +227,3 @@ def held_out(speech: list[Clip], nonspeech: list[Clip], plan: Plan) -> tuple[lis
         return [part[i] for part in parts for i in rng.permutation(len(part))[: plan.held_out]]
 
     return sample(0), sample(1)
-
-
-def describe(model: Whisper, fitted: Fitted) -> dict[str, Any]:
-    """The card's parts about the model and the edits."""
-    encoder = model.encoder
-    sizes = {
-        "n_state": encoder.ln_post.normalized_shape[0],
-        "n_blocks": len(encoder.blocks),
-        "n_mels": encoder.conv1.in_channels,
-    }
-    return {"model": sizes, **fitted.info}
-
-
-def _about_gate(
-    compared: dict[str, dict[str, float]],
-    utterances: int,
-    data: dict[tuple[str, str], list[Clip]],
-    plan: Plan,
-) -> dict[str, Any]:
-    table: dict[str, dict[str, int]] = {}
-    for (kind, split), clips in data.items():
-        for clip in clips:
-            row = table.setdefault(f"{kind}/{split}", {})
-            row[clip.dataset] = row.get(clip.dataset, 0) + 1
-    return {
-        "gates_compared": compared,
-        "calibration": {"utterances": utterances, "smallest_promise": smallest_promise(utterances)},
-        "data": table,
-        "plan": asdict(plan),
-    }
