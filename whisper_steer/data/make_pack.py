@@ -1,4 +1,4 @@
-"""How the calibration pack is made: speech by espeak-ng, flite and festival, seeds of synthetic non-speech.
+"""How the calibration pack is made: speech of `synthetic_speech`, and the sounds that `find_sounds` found.
 
 python -m whisper_steer.data.make_pack --out whisper_steer/assets/calibration
 """
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
-import subprocess
-import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,20 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from whisper_steer.data.pack import FOLDER, load_pack
-from whisper_steer.data.synthetic_speech import SR, plan_speech, say
-from whisper_steer.errors import MissingPackageError
+from whisper_steer.data import voices
+from whisper_steer.data.pack import FOLDER
+from whisper_steer.data.synthetic_speech import SR, Audio, Line, plan_speech, say
 from whisper_steer.files.disk import write_whole
-from whisper_steer.sounds import GENERATORS
+from whisper_steer.sounds.textures import RANDOM
 
-MINUTES = {"fit": 31.0, "choose": 13.0}
-"""Speech per split."""
+LINES = {"fit": 400, "choose": 240}
+"""of speech, by split"""
+SHORTEST, LONGEST = 0.2, 12.0
+"""seconds of a line that is taken"""
 OPUS_LEVEL = 0.93
 """libsndfile's compression level; about 22 kbit/s."""
 GAP = SR // 5
 """Zeros between the clips of a file, so that the codec does not smear one into the next."""
-SEED_BASE = 1_000_000
-"""Seeds of the pack's non-speech start here, so that lower ones stay unseen for benchmarks."""
-CLIPS_PER_SOUND = 8
 CHOOSE_ONLY_SOUNDS = (
     "bells", "birds", "call_progress", "chip_music", "footsteps", "jackhammer", "organ", "radio_static", "scrape",
     "siren", "train", "waves",
@@ -45,22 +43,18 @@ CHOOSE_ONLY_SOUNDS = (
 def make_pack(out: Path, seed: int = 0) -> dict[str, Any]:
     """Synthesise, code and index the pack in folder `out`; returns its card.
 
-    Raises MissingPackageError where espeak-ng or flite is not installed.
+    Raises MissingPackageError where an engine is not installed.
     """
-    for program in ("espeak-ng", "flite"):
-        if shutil.which(program) is None:
-            raise MissingPackageError(
-                f"{program} makes the pack's speech but is not installed: apt install {program}"
-            )
+    voices.require()
     texts = json.loads((FOLDER / "texts.json").read_text(encoding="utf-8"))
     out.mkdir(parents=True, exist_ok=True)
-    speech: list[dict[str, Any]] = []
-    for split, minutes in MINUTES.items():
-        speech += write_speech(
-            out / f"speech-{split}.ogg", np.random.default_rng([seed, len(split)]), split, minutes, texts
-        )
-    files = [f"speech-{split}.ogg" for split in MINUTES]
-    lists = {"speech": speech, "nonspeech": plan_nonspeech(np.random.default_rng([seed, 1]))}
+    speech = [
+        entry
+        for split, lines in LINES.items()
+        for entry in write_speech(out / f"speech-{split}.ogg", seed, split, lines, texts)
+    ]
+    files = [f"speech-{split}.ogg" for split in LINES]
+    lists = {"speech": speech, "nonspeech": plan_nonspeech()}
     body = [
         f'"{k}": [\n' + ",\n".join(json.dumps(e, ensure_ascii=False) for e in v) + "\n]"
         for k, v in lists.items()
@@ -72,60 +66,46 @@ def make_pack(out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def write_speech(
-    path: Path, rng: np.random.Generator, split: str, minutes: float, texts: dict[str, Any]
+    path: Path,
+    seed: int,
+    split: str,
+    n: int,
+    texts: dict[str, Any],
+    spoken: Callable[[Line, np.random.Generator], Audio] = say,
 ) -> list[dict[str, Any]]:
+    """Say ``n`` lines of a split into one file; returns where they lie in it. A line's sound depends on its number."""
     entries: list[dict[str, Any]] = []
     partial = path.with_name(path.name + ".partial")
     ogg = {"format": "OGG", "subtype": "OPUS", "compression_level": OPUS_LEVEL}
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        soundfile.SoundFile(partial, "w", SR, 1, **ogg) as file,
-        tqdm(total=round(minutes * 60), unit="s", desc=f"speech, {split}") as bar,
-    ):
-        offset, spoken = 0, 0
-        for voice, text in plan_speech(rng, split, texts):
-            x = say(voice, text, rng, Path(scratch) / "clip.wav")
-            if not 0.2 <= len(x) / SR <= 12:
+    plan = plan_speech(np.random.default_rng([seed, len(split)]), split, texts)
+    with soundfile.SoundFile(partial, "w", SR, 1, **ogg) as file:
+        offset = 0
+        for number, line in enumerate(tqdm(islice(plan, n), total=n, unit="line", desc=f"speech, {split}")):
+            x = spoken(line, np.random.default_rng([seed, len(split), number]))
+            if not SHORTEST <= len(x) / SR <= LONGEST:
                 continue
             file.write(np.concatenate([x, np.zeros(GAP, np.float32)]))
-            entries.append(
-                {
-                    "file": path.name,
-                    "offset": offset,
-                    "samples": len(x),
-                    **asdict(voice),
-                    "split": split,
-                    "text": text,
-                }
-            )
-            offset, spoken = offset + len(x) + GAP, spoken + len(x)
-            bar.update(round(len(x) / SR))
-            if spoken >= minutes * 60 * SR:
-                break
+            where = {"file": path.name, "offset": offset, "samples": len(x)}
+            entries.append({**where, **asdict(line), "split": split})
+            offset += len(x) + GAP
     os.replace(partial, path)
     return entries
 
 
-def plan_nonspeech(rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Several draws of every generator, 3-30 s, a quarter of each (or all of a held-out sound) for choosing."""
-    plan = []
-    for name in GENERATORS:
-        for i in range(2 if name in ("silence", "dither") else CLIPS_PER_SOUND):
-            seconds = round(3 * 10 ** (rng.random() ** 1.5), 2)
-            split = "choose" if name in CHOOSE_ONLY_SOUNDS or i % 4 == 1 else "fit"
-            plan.append({"name": name, "seed": SEED_BASE + i, "seconds": seconds, "split": split})
+def plan_nonspeech() -> list[dict[str, Any]]:
+    """The sounds of sounds.json; a third of each, or all of a held-out one, for choosing."""
+    plan: list[dict[str, Any]] = []
+    turn = Counter[str]()
+    for name, seed, seconds, *_ in json.loads((FOLDER / "sounds.json").read_text(encoding="utf-8")):
+        chosen = name in CHOOSE_ONLY_SOUNDS or turn[name] % (3 if name in RANDOM else 4) == 1
+        plan.append({"name": name, "seed": seed, "seconds": seconds, "split": "choose" if chosen else "fit"})
+        turn[name] += 1
     return plan
 
 
 def describe(folder: Path, lists: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The card: contents, engines, licences, and where Silero VAD (as faster-whisper ships it) hears speech."""
-    from faster_whisper.vad import get_speech_timestamps
-
-    speech, opened = lists["speech"], Counter[str]()
-    for clip in tqdm(load_pack(folder), unit="clip", desc="Silero VAD"):
-        heard = bool(get_speech_timestamps(clip.samples()))
-        opened[clip.label or "speech"] += heard
-    drawn = Counter(s["name"] for s in lists["nonspeech"])
+    """The card: contents, engines, licences."""
+    speech = lists["speech"]
 
     def count(split: str) -> dict[str, Any]:
         part = [s for s in speech if s["split"] == split]
@@ -134,7 +114,7 @@ def describe(folder: Path, lists: dict[str, list[dict[str, Any]]]) -> dict[str, 
             "speech_clips": len(part),
             "speech_minutes": round(sum(s["samples"] for s in part) / SR / 60, 1),
             "speakers": len({s["group"] for s in part}),
-            "voices": len({(s["engine"], s["name"]) for s in part}),
+            "voices": dict(Counter(s["engine"] for s in part)),
             "languages": sorted({s["language"] for s in part}),
             "nonspeech_clips": len(noise),
             "nonspeech_minutes": round(sum(s["seconds"] for s in noise) / 60, 1),
@@ -144,36 +124,23 @@ def describe(folder: Path, lists: dict[str, list[dict[str, Any]]]) -> dict[str, 
         "what": "Clean synthesised speech and seeded synthetic non-speech for fitting steering without data.",
         "made_by": "python -m whisper_steer.data.make_pack --out whisper_steer/assets/calibration",
         "coding": f"Ogg Opus, 16 kHz mono, {sum(f.stat().st_size for f in folder.glob('*.ogg')) / 1e6:.2f} MB",
-        "splits": {split: count(split) for split in MINUTES},
-        "clips_by_engine": dict(Counter(s["engine"] for s in speech)),
-        "engines": {p: _version(p) for p in ("espeak-ng", "flite", "festival") if shutil.which(p)},
+        "splits": {split: count(split) for split in LINES},
+        "engines": {package: version(package) for package in voices.PACKAGES},
         "licences": {
             "texts": "written for this project, MIT like it",
+            "hibari": "Apache-2.0, Maureese Williams; distilled from Kokoro-82M's voice af_heart",
+            "kokoro": "Kokoro-82M and its styles jf_alpha, jf_gongitsune, jf_nezumi, jf_tebukuro, jm_kumo: Apache-2.0, "
+            "hexgrad; ONNX export: MIT, thewh1teagle",
+            "joe": "Piper's en_US-joe-medium: data set CC0 (NabuCasa), fine-tuned from Piper's lessac; package MIT",
             "espeak-ng": "program under GPL-3.0-or-later; the audio it writes is not a derived work of the program",
-            "flite": "Carnegie Mellon University's permissive licence: free to use and distribute, names kept; "
-            "voices kal, awb, rms and slt are part of the package",
-            "festival": "University of Edinburgh's permissive licence; voice kal_diphone (festvox-kallpc16k): "
-            "Alan W Black and Kevin Lenzo, the same terms",
         },
-        "silero_opens_on": {
-            "speech": f"{opened['speech']}/{len(speech)}",
-            "nonspeech": f"{sum(opened[k] for k in drawn)}/{sum(drawn.values())}",
-            "by_sound": {k: f"{opened[k]}/{n}" for k, n in drawn.items()},
-        },
-        "limits": "No human recording is in it; clean, fluent, read speech only; both splits say the same English "
-        "texts; synthesised whispering is the nearest to whispered speech; no singing, shouting or crying.",
+        "limits": "No human recording is in it: few voices, made many by pitch, vocal tract and means of styles; other "
+        "languages with an American accent or by espeak-ng; fluent, read speech; both splits say the same English "
+        "texts; no singing, shouting or crying.",
     }
 
 
-def _version(program: str) -> str:
-    printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"\d+\.\d+(\.\d+)?", printed)
-    return found.group() if found else "unknown"
-
-
-@click.command(
-    help="Make the calibration pack: speech by espeak-ng, flite and festival, seeds of non-speech."
-)
+@click.command(help="Make the calibration pack: synthesised speech, seeds of non-speech.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the pack.")
 @click.option("--seed", default=0, show_default=True)
 def main(out: Path, seed: int) -> None:

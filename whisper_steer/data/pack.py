@@ -9,19 +9,24 @@ rooms, telephone bands and gain are added where the fit makes its scenes. Splits
 from __future__ import annotations
 
 import json
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 
-from whisper_steer.data.clips import Clip, Split
+from whisper_steer.data.clips import Audio, Clip, Split
 from whisper_steer.errors import DataError
 from whisper_steer.sounds import generate
+from whisper_steer.sounds.textures import recorded
 
 PACK = "calibration-pack"
 """data set of its clips"""
 FOLDER = Path(__file__).parents[1] / "assets" / "calibration"
+AS_MADE = ("silence", "dither")
+"""sounds that no microphone takes"""
 SPLITS: tuple[Split, ...] = ("fit", "choose")
 
 
@@ -29,7 +34,7 @@ def load_pack(folder: Path = FOLDER) -> list[Clip]:
     """All clips, speech first, about 45 and 65 minutes. Raises `DataError` where the pack is absent or damaged."""
     clips = [clip for split in SPLITS for clip in load_speech(split, folder)]
     for s in read_index(folder)["nonspeech"]:
-        make = partial(generate, s["name"], s["seconds"], s["seed"])
+        make = Made(s["name"], s["seconds"], s["seed"])
         name = f"{PACK}/{s['name']}-{s['seed']}"
         clips.append(
             Clip(
@@ -37,6 +42,26 @@ def load_pack(folder: Path = FOLDER) -> list[Clip]:
             )
         )
     return clips
+
+
+class Made:
+    """A sound of the pack, made when it is first asked for and then kept: a fit asks for it many times."""
+
+    def __init__(self, name: str, seconds: float, seed: int) -> None:
+        self._make = partial(recorded_sound, name, seconds, seed)
+        self._samples: Audio | None = None
+
+    def __call__(self) -> Audio:
+        if self._samples is None:
+            self._samples = self._make()
+        return self._samples
+
+
+def recorded_sound(name: str, seconds: float, seed: int) -> Audio:
+    """`whisper_steer.sounds.generate`, as a microphone takes it."""
+    rng = np.random.default_rng([seed, zlib.crc32(f"recorded {name}".encode())])
+    samples = generate(name, seconds, seed)
+    return samples if name in AS_MADE else np.asarray(recorded(rng, samples), np.float32)
 
 
 def load_speech(split: Split, folder: Path = FOLDER) -> list[Clip]:

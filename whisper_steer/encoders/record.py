@@ -28,6 +28,7 @@ from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.files.disk import allocate, write_whole
 
 WINDOWS_PER_PASS = 2
+WINDOWS_PER_PASS_ON_GPU = 32
 
 
 @dataclass
@@ -95,7 +96,7 @@ def record(
     ``made_from`` passes over the windows already done. Raises `OSError` where the disk has no room for all n.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    prefix = Prefix(encoder, point)
+    prefix = Prefix(encoder, point, fast=True)
     n_state = int(prefix.encoder.conv1.out_channels)
     depends = [__version__, encoder_fingerprint(encoder), point, n, n_mels, made_from]
     stem = f"{label}-{hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:20]}"
@@ -106,6 +107,7 @@ def record(
     }
     done = _kept(state, {path: math.prod(shape) * dtype.itemsize for path, shape, dtype in files.values()})
     arrays = {name: np.memmap(path, dtype, "r+", shape=shape) for name, (path, shape, dtype) in files.items()}
+    per_pass = WINDOWS_PER_PASS if prefix.device.type == "cpu" else WINDOWS_PER_PASS_ON_GPU
     batch: list[tuple[int, Window]] = []
 
     def run() -> None:
@@ -126,7 +128,7 @@ def record(
             if index < len(done):
                 continue
             batch.append((index, window))
-            if len(batch) == WINDOWS_PER_PASS or index == n - 1:
+            if len(batch) == per_pass or index == n - 1:
                 bar.update(len(batch))
                 run()
     return Activations(

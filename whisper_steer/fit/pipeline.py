@@ -32,8 +32,9 @@ from whisper_steer.steer.artifact import Artifact
 DEFAULT_HOOK_POINT = "ln_post"
 """the encoder's output: the one point that every runtime shows"""
 SAFE_GATE = "dense"
-"""the kind of gate where none can be chosen: in a fit from the calibration pack, whose held-out sounds are too easy to
-tell gates by, and where one half of the held-out clips is empty"""
+"""the kind of gate where none can be chosen, as one half of the held-out clips is empty"""
+PACK_GATE = "conv"
+"""the kind in a fit from the calibration pack, whose held-out sounds are too easy to tell gates by: docs/pack.md"""
 
 TRAINING = Training(k=32, steps=400, batch=2048, learning_rate=1e-3)
 """of an SAE on an hour of audio on two CPU cores"""
@@ -41,22 +42,25 @@ TRAINING = Training(k=32, steps=400, batch=2048, learning_rate=1e-3)
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to spend. The defaults fit `base` on two CPU cores in 20 minutes."""
+    """How much to spend: docs/pack.md says what the defaults take."""
 
     scenes: int = 400
     """half minutes on which the gate is fitted"""
     more_windows: int = 100
     """of other kinds beside them, see `whisper_steer.fit.windows.plan`"""
-    speech_windows: int = 200
+    speech_windows: int = 120
     """on which the SAE is trained"""
-    nonspeech_windows: int = 160
+    nonspeech_windows: int = 100
     held_out: int = 200
     """single clips of a kind in each half of the held-out ones; 0.3 % can be promised with 333 utterances in all"""
+    measured: tuple[int, int] = (100, 40)
+    """of those, how many of speech and of non-speech the SAE and the condition of silence are measured on: all blocks
+    of the encoder run for each"""
     recordings: int = 6
     """of each style in each half"""
-    hard: int = 30
+    hard: int = 20
     """utterances of the choosing half in each hard condition"""
-    strength_windows: int = 40
+    strength_windows: int = 30
     """30 s of one held-out non-speech clip over and over, on which strengths are chosen"""
     training: Training = TRAINING
     conv_steps: int = conv_gate.Training.fewest_steps
@@ -87,11 +91,11 @@ def fit(
     ``clips`` are used by their splits: everything is fitted on ``fit``; ``choose`` is halved by speakers and source
     recordings (`whisper_steer.data.splits.halves`): on one half the gate's kind is chosen, on the other the gate is
     calibrated, so that the promise is that of a gate fixed beforehand; ``test`` is never read. Where no gate can be
-    chosen, all of ``choose`` calibrates a `SAFE_GATE`. ``edits``: an artifact of the same model whose SAE and edits are
-    kept. ``sae``: one of activations at ``hook_point``, in place of training. ``gate``: one trained before at
-    ``gate_point``, to be calibrated only. ``work`` keeps activations and checkpoints; a second call with the same
-    arguments goes on where the first was killed, and one with others keeps its own beside. Raises `FitError`,
-    `AudioError`, `OSError`.
+    chosen, all of ``choose`` calibrates a `SAFE_GATE`, or, from the pack, a `PACK_GATE`. ``edits``: an artifact of the
+    same model whose SAE and edits are kept. ``sae``: one of activations at ``hook_point``, in place of training.
+    ``gate``: one trained before at ``gate_point``, to be calibrated only. ``work`` keeps activations and checkpoints; a
+    second call with the same arguments goes on where the first was killed, and one with others keeps its own beside.
+    Raises `FitError`, `AudioError`, `OSError`.
     """
     plan = plan or Plan()
     encoder = model.encoder
@@ -123,11 +127,16 @@ def fit(
         counts = (plan.speech_windows, plan.nonspeech_windows)
         spoken, other = (select(choosing or calibrating, kind, "choose") for kind in ("speech", "nonspeech"))
         n = min(plan.strength_windows, len(other))
+        measured = [
+            clip
+            for kind, most in zip(("speech", "nonspeech"), plan.measured, strict=True)
+            for clip in select(calibrating, kind, "choose")[:most]
+        ]
         fitted = fit_edits(
             model,
             point,
             run(point, "fit", sum(counts), windows.plan, *sources, *counts, plan.seed),
-            run(point, "held-out", len(calibrating), windows.singles, calibrating),
+            run(point, "held-out", len(measured), windows.singles, measured),
             run(point, "hard", 2 * plan.hard, windows.hard, spoken, other, 2 * plan.hard, plan.seed + 3),
             lambda: run(point, "full", n, windows.filled, other, n, plan.seed + 2),
             work,
@@ -148,7 +157,9 @@ def fit(
         )
         gates = fit_gates(heard, latents, plan.seed, plan.conv_steps)
     prefix = Prefix(encoder, listening_point, fast=True)
-    name_of_gate, compared = SAFE_GATE if gate is None else gate.kind, {}
+    from_pack = all(clip.dataset == PACK for clip in calibrating)
+    name_of_gate = gate.kind if gate is not None else PACK_GATE if from_pack else SAFE_GATE
+    compared: dict[str, dict[str, float]] = {}
     if choosing:
         spoken, other = (select(choosing, kind, "choose") for kind in ("speech", "nonspeech"))
         voices = [clip for clip in clips if clip.voice and clip.split == "choose"]

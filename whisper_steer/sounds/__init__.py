@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from whisper_steer.errors import UsageError
 
-from . import events, instruments, machines, noise  # noqa: F401  (importing a family registers its sounds)
+from . import events, instruments, machines, noise, textures  # noqa: F401  (importing a family registers its sounds)
 from .blocks import GENERATORS, Sound
 
 __all__ = ["GENERATORS", "Sound", "generate"]
