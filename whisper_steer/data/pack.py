@@ -2,7 +2,7 @@
 
 `load_pack()` reads it from the installed package. Speech is stored as two Ogg Opus files (one per split) with an
 index; non-speech is not stored but generated again from the seeds in the index. Most speech is near and
-clean, some in a room, far, in noise or narrow; the fit's scenes add noise, telephone and gain. No speaker is in two splits.
+clean, some in a room, far, in noise or narrow; the fit's scenes add noise, telephone and gain. Splits are by speaker.
 `whisper_steer.data.make_pack` makes it.
 """
 
