@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -123,7 +124,7 @@ def gates() -> list[tuple[Prefix, Gate, float]]:
     listeners = []
     for name in MODELS:
         encoder = load_model(name, "cpu").encoder
-        steering = steering_for(lambda e=encoder: encoder_fingerprint(e), "auto")  # type: ignore[misc]
+        steering = steering_for(partial(encoder_fingerprint, encoder), "auto")
         assert steering is not None
         listeners.append((steering.prefix(encoder), steering.artifact.gate, steering.threshold))
     return listeners

@@ -1,8 +1,8 @@
 """The calibration pack: speech of many synthesised voices, and synthetic non-speech, to fit steering without data.
 
 `load_pack()` reads it from the installed package. Speech is stored as two Ogg Opus files (one per split) with an
-index; non-speech is not stored but generated again from the seeds in the index. Everything is clean: noise,
-rooms, telephone bands and gain are added where the fit makes its scenes. Splits are by speaker, of sounds by sound.
+index; non-speech is not stored but generated again from the seeds in the index. Most speech is near and
+clean, some in a room, far, in noise or narrow; the fit's scenes add noise, telephone and gain. Splits are by speaker.
 `whisper_steer.data.make_pack` makes it.
 """
 
@@ -31,7 +31,7 @@ SPLITS: tuple[Split, ...] = ("fit", "choose")
 
 
 def load_pack(folder: Path = FOLDER) -> list[Clip]:
-    """All clips, speech first, about 45 and 65 minutes. Raises `DataError` where the pack is absent or damaged."""
+    """All clips, speech first, about 17 and 36 minutes. Raises `DataError` where the pack is absent or damaged."""
     clips = [clip for split in SPLITS for clip in load_speech(split, folder)]
     for s in read_index(folder)["nonspeech"]:
         make = Made(s["name"], s["seconds"], s["seed"])

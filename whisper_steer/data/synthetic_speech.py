@@ -123,8 +123,8 @@ def _spoken(
 ) -> tuple[Audio, float]:
     english = line.language == "en"
     if line.engine == "espeak-ng":
-        height, words = round(float(np.clip(50 + rng.normal(0, 20), 10, 90))), round(165 * rate)
-        return voices.espeak(line.text, line.name, height, words, int(rng.integers(0, 8)))
+        tone, words = round(float(np.clip(50 + rng.normal(0, 20), 10, 90))), round(165 * rate)
+        return voices.espeak(line.text, line.name, tone, words, int(rng.integers(0, 8)))
     if line.engine == "hibari":
         phonemes = voices.english(line.text) if english else voices.foreign(line.text, line.name)
         height = float(np.exp(person.uniform(np.log(0.5), np.log(1.45))))

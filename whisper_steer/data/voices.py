@@ -140,7 +140,7 @@ def joe(phonemes: str, speed: float) -> Audio:
 
 def espeak(text: str, voice: str, pitch: int, rate: int, gap: int) -> tuple[Audio, int]:
     """espeak-ng's own sound: ``voice`` is LANGUAGE+VARIANT, ``pitch`` 0..99, ``rate`` words a minute, ``gap`` 10 ms."""
-    library, rate_hz, kept = _espeak()
+    library, rate_hz, kept, _ = _espeak()
     library.espeak_SetVoiceByName(voice.encode())
     for parameter, value in ((1, rate), (3, pitch), (7, gap)):
         library.espeak_SetParameter(parameter, value, 0)
@@ -148,7 +148,7 @@ def espeak(text: str, voice: str, pitch: int, rate: int, gap: int) -> tuple[Audi
     data = text.encode() + b"\0"
     library.espeak_Synth(data, len(data), 0, 1, 0, 1, None, None)
     library.espeak_Synchronize()
-    return np.frombuffer(b"".join(kept), np.int16).astype(np.float32) / 32768, rate_hz
+    return np.asarray(np.frombuffer(b"".join(kept), np.int16) / 32768, np.float32), rate_hz
 
 
 def espeak_phonemes(text: str, language: str) -> str:
@@ -202,21 +202,21 @@ def _joe() -> tuple[Any, dict[str, list[int]]]:
 
 
 @cache
-def _espeak() -> tuple[Any, int, list[bytes]]:
+def _espeak() -> tuple[Any, int, list[bytes], object]:
+    """The library, its rate, where its samples go, and what takes them there, which must live as long."""
     import espeakng_loader
 
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
     library.espeak_TextToPhonemes.restype = ctypes.c_char_p
     retrieve = 2
     rate = library.espeak_Initialize(retrieve, 0, str(espeakng_loader.get_data_path()).encode(), 0)
     kept: list[bytes] = []
 
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
     def take(samples: int | None, n: int, _events: object) -> int:
         if samples and n > 0:
             kept.append(ctypes.string_at(samples, 2 * n))
         return 0
 
-    library.espeak_SetSynthCallback(take)
-    library.whisper_steer_callback = take
-    return library, rate, kept
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(take)
+    library.espeak_SetSynthCallback(callback)
+    return library, rate, kept, callback

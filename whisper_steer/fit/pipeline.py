@@ -128,9 +128,8 @@ def fit(
         spoken, other = (select(choosing or calibrating, kind, "choose") for kind in ("speech", "nonspeech"))
         n = min(plan.strength_windows, len(other))
         measured = [
-            clip
-            for kind, most in zip(("speech", "nonspeech"), plan.measured, strict=True)
-            for clip in select(calibrating, kind, "choose")[:most]
+            *select(calibrating, "speech", "choose")[: plan.measured[0]],
+            *select(calibrating, "nonspeech", "choose")[: plan.measured[1]],
         ]
         fitted = fit_edits(
             model,

@@ -3,8 +3,8 @@
 Every generator is a function `(rng, seconds, sr=16000) -> float32 (n,)` with |x| <= 1 that draws its own
 acoustical parameters widely from `rng`; equal seeds give equal samples. `GENERATORS` maps name to function;
 `generate(name, seconds, seed)` calls one. They feed the calibration pack, the synthetic benchmark set, the
-demonstration audio and the noise mixed into training speech. None imitates a voice: no glottal source is sent
-through formants, though some instruments and animals come near one in pitch. The sounds themselves are in
+demonstration audio and the noise mixed into training speech. None imitates a human voice, though
+some instruments come near one in pitch, and animals have throats. The sounds themselves are in
 the modules beside this one, one a family.
 """
 
