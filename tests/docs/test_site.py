@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.tables import ROOT, pages
 from whisper_steer.cli import main
+from whisper_steer.cli.parsing import StockLike, spelled_out
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -52,7 +53,11 @@ def test_every_command_in_the_docs_exists_with_its_options(words: list[str]) -> 
         command, rest = found, rest[1:]
         ctx = click.Context(command, ctx, info_name=command.name, **command.context_settings)
     if rest and "..." not in rest:
-        command.make_parser(ctx).parse_args([w for w in rest if w not in (">", "2>", "<")])
+        rest = [w for w in rest if w not in (">", "2>", "<")]
+        if isinstance(command, StockLike):
+            options = {o: p for p in command.params if isinstance(p, click.Option) for o in p.opts}
+            rest = spelled_out(rest, options)
+        command.make_parser(ctx).parse_args(rest)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda p: p.relative_to(ROOT).as_posix())

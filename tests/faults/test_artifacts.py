@@ -22,11 +22,12 @@ from torch import Tensor
 from whisper.model import Whisper
 
 from whisper_steer.cli import main
-from whisper_steer.cli.inspect import report, thresholds
+from whisper_steer.cli.inspect import report
 from whisper_steer.errors import ArtifactError, UsageError
 from whisper_steer.explain.names import Names
 from whisper_steer.sae import files as saes
 from whisper_steer.steer.artifact import SAE_TENSORS, TENSORS, Artifact, read_sae
+from whisper_steer.steer.promises import thresholds
 from whisper_steer.steer.steering import Steering
 
 Path_ = tuple[str | int, ...]

@@ -11,7 +11,10 @@ import pytest
 from whisper_steer import errors
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("audio", "data", "export", "files", "fit", "formats", "gate", "models", "runtimes", "sae", "steer")
+PARTS = (
+    "archive", "audio", "data", "export", "files", "fit", "formats", "gate", "hub", "live", "models", "runtimes", "sae",
+    "serve", "steer",
+)  # fmt: skip
 CLASSES = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 
 

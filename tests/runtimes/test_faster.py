@@ -350,7 +350,7 @@ def test_what_cannot_be_done_is_said(tiny_ct2: Path, tiny_model: Whisper, tmp_pa
         WhisperModel(tiny_ct2, device="cpu", steering=Steering(other))
     with pytest.raises(ArtifactError, match="whisper-steer fit MODEL"):
         WhisperModel(tiny_ct2, device="cpu")
-    with pytest.raises(ModelError, match=r"model\.bin"):
+    with pytest.raises(ModelError, match=r"config\.json"):
         WhisperModel(tmp_path, device="cpu")
     model = load(tiny_ct2, by_threshold(tiny_model, 0.0))
     with pytest.raises(UsageError, match="start,end"):

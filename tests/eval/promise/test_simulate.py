@@ -91,7 +91,7 @@ def test_one_level_for_all_speech_is_broken_in_a_hard_stratum() -> None:
     windows = windows_of(spoken, thresholds_of(spoken))
     hard = np.arange(90) >= 60
     found, refused = simulate(windows, hard, np.ones(90, bool), [0.1, 0.02], 600)
-    one, of_all = found[WAYS[0]], found[WAYS[2]]
+    one, of_all = found[WAYS[0]], found[WAYS[3]]
     assert one is not None and of_all is not None
     assert one.low <= 0.1 < of_all.low
     assert refused[WAYS[0]] is None  # fifteen or so cannot
