@@ -24,30 +24,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
-import soxr
 import torch
 from torch import Tensor
 
-from whisper_steer.audio import stated
+from whisper_steer.audio.decode import OVERFLOWS, SAMPLE_RATE, Mono, by_av, by_soundfile, mixed, resampled
 from whisper_steer.audio.spectrogram import LONG, reserve, temporary_file
 from whisper_steer.errors import AudioError
-
-SAMPLE_RATE = 16000
-"""Rate in Hz that every Whisper model expects."""
 
 LOUDEST = 100.0
 """the largest magnitude of a sample, 40 dB over full scale; up to here the gate was seen to hear speech as before"""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-RATES = (1_000, 10_000_000)
-"""Hz; a header that states another rate than these is damaged"""
-
-_ALONE = {"protocol_whitelist": "none"}  # of FFmpeg: what a playlist in a file names is not opened
-_BLOCK = 1 << 18  # samples per channel read at a time by soundfile
-_OVERFLOWS = np.errstate(over="ignore", invalid="ignore")  # to infinity, which `_checked` refuses
-
-Mono = np.ndarray[Any, np.dtype[np.float32]]
-Chunk = tuple[int, Mono]  # (sampling rate in Hz, mono samples)
 
 
 def load_audio(
@@ -126,7 +113,7 @@ def _decode(file: BinaryIO, name: str, sr: int, longest: float) -> Mono:
     is_mp3 = head == b"ID3" or (head[0] == 0xFF and len(head) > 1 and head[1] & 0xE0 == 0xE0)
     try:
         if not is_mp3:
-            found = _joined(_resample(_soundfile_chunks(file, name), sr, name), name, sr, longest)
+            found = _joined(resampled(by_soundfile(file, name), sr, name), name, sr, longest)
             if found.size:
                 return found
     except soundfile.SoundFileError:
@@ -136,81 +123,10 @@ def _decode(file: BinaryIO, name: str, sr: int, longest: float) -> Mono:
 
 
 def _by_av(file: BinaryIO | str, name: str, sr: int, longest: float) -> Mono:
-    found = _joined(_resample(_pyav_chunks(file, name), sr, name), name, sr, longest)
+    found = _joined(resampled(by_av(file, name), sr, name), name, sr, longest)
     if not found.size:
         raise AudioError(f"{name} holds no samples: record or download it again")
     return found
-
-
-class _Steady:
-    """A file for libsndfile, which calls from C: a seek to nowhere, as damaged headers ask for, is not made."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.read, self.tell = file.read, file.tell
-        self.readinto: Any = file.readinto  # type: ignore[attr-defined]
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError):
-            return self._file.tell()
-
-
-def _soundfile_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
-    with soundfile.SoundFile(_Steady(file)) as sound:
-        held = 0
-        while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
-            held += len(block)
-            yield sound.samplerate, _mixed(block, axis=1)
-        stated.warn_if_cut_off(name, held / sound.samplerate, stated.by_soundfile(sound))
-
-
-def _pyav_chunks(file: BinaryIO | str, name: str) -> Iterator[Chunk]:
-    import av
-
-    try:
-        alone = {} if isinstance(file, str) else _ALONE
-        with av.open(file, mode="r", metadata_errors="ignore", options=alone) as container:
-            if not container.streams.audio:
-                raise AudioError(f"{name} has no audio stream")
-            stream = container.streams.audio[0]
-            held = 0.0
-            to_float = av.AudioResampler(format="fltp")  # planar float32; layout and rate as in the file
-            for packet in container.demux(stream):
-                try:
-                    frames = packet.decode()
-                except av.error.InvalidDataError:
-                    continue  # a damaged packet: go on with the next, as ffmpeg does
-                for frame in frames:
-                    held += frame.samples / (frame.sample_rate or SAMPLE_RATE)
-                    for planar in to_float.resample(frame):
-                        yield planar.sample_rate, _mixed(planar.to_ndarray(), axis=0)
-            stated.warn_if_cut_off(name, held, stated.by_av(container, stream))
-    except (av.error.FFmpegError, ValueError) as error:
-        if isinstance(file, str) and not isinstance(error, av.error.InvalidDataError):
-            reason = getattr(error, "strerror", None) or error
-            raise AudioError(f"{name} cannot be read ({reason}): check the address, or download it") from None
-        raise AudioError(
-            f"{name} is not a recording that can be decoded: "
-            "download it again, or convert it, for instance to 16-bit WAV"
-        ) from None
-
-
-def _resample(chunks: Iterator[Chunk], sr: int, name: str) -> Iterator[Mono]:
-    """Chunks of one sampling rate at ``sr`` Hz. Raises `AudioError` for a rate that no recording has."""
-    stream: soxr.ResampleStream | None = None
-    for rate, mono in chunks:
-        if not RATES[0] <= rate <= RATES[1]:
-            raise AudioError(
-                f"{name} states a sampling rate of {rate} Hz: its header is damaged, export it again"
-            )
-        if rate != sr:
-            stream = stream or soxr.ResampleStream(rate, sr, num_channels=1, dtype="float32")
-            mono = stream.resample_chunk(np.ascontiguousarray(mono, dtype=np.float32))
-        yield mono
-    if stream is not None:
-        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 def _joined(chunks: Iterator[Mono], name: str, sr: int, longest: float) -> Mono:
@@ -237,7 +153,7 @@ def _joined(chunks: Iterator[Mono], name: str, sr: int, longest: float) -> Mono:
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
-@_OVERFLOWS
+@OVERFLOWS
 def _from_array(array: np.ndarray, name: str = "the array") -> Mono:
     if array.ndim not in (1, 2) or (array.ndim == 2 and 0 < array.shape[0] < array.shape[1]):
         raise AudioError(f"{name} has shape {array.shape}: expected (samples,) or (samples, channels)")
@@ -248,12 +164,7 @@ def _from_array(array: np.ndarray, name: str = "the array") -> Mono:
             f"{name} is of {array.dtype}: expected floats within +-1, int8, int16 or int32; "
             "divide by the full scale, 32768 where the samples come from 16 bit"
         )
-    return np.ascontiguousarray(array if array.ndim == 1 else _mixed(array, axis=1), dtype=np.float32)
-
-
-@_OVERFLOWS
-def _mixed(channels: np.ndarray, axis: int) -> np.ndarray:
-    return channels.mean(axis=axis)
+    return np.ascontiguousarray(array if array.ndim == 1 else mixed(array, axis=1), dtype=np.float32)
 
 
 def _checked(mono: Mono, name: str) -> Mono:
@@ -270,3 +181,6 @@ def _check_peak(peak: float, name: str) -> None:
             f"{name} has samples up to {peak:.6g} where full scale is 1: divide them by their full scale "
             "(32768 where they come from 16 bit), or export the recording again"
         )
+
+
+__all__ = ["LOUDEST", "SAMPLE_RATE", "Mono", "as_samples", "load_audio"]
