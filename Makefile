@@ -1,10 +1,11 @@
 # make demo: installs into .venv, then transcribes the demonstration with stock Whisper and with steering.
 # make test: the checks and tests that .ci/run calls.
+# make test-all: the slow ones too.
 # make results: puts the tables of benchmarks/results/ into the docs. make docs: builds the site into site/.
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup weights results docs clean
+.PHONY: demo test test-all setup weights results docs clean
 setup: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints-cpu.txt
@@ -22,12 +23,18 @@ weights: setup
 demo: weights
 	$(BIN)/whisper-steer demo
 
+# One worker more than processors: many tests wait for processes and servers.
+WORKERS := $(shell python3 -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+
 test: setup
 	$(BIN)/python -m pip install --quiet -c constraints-cpu.txt -e '.[test]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(PYTEST)
+
+test-all: PYTEST := -m ""
+test-all: test
 
 LOGS := $(wildcard benchmarks/results/saelog-*.json benchmarks/results/gates-*.json)
 

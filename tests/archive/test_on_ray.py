@@ -83,6 +83,7 @@ def test_a_node_killed_in_the_middle_loses_no_recording(tmp_path: Path, cluster:
     assert found == [victim.node_id] and len(nodes) == 3
 
 
+@pytest.mark.slow
 def test_a_recording_that_kills_its_actor_costs_itself(tmp_path: Path, cluster: Any) -> None:
     given = many(tmp_path / "in", 3)
     soundfile.write(given / "01.wav", sound(DEADLY / 16000, 0), 16000)

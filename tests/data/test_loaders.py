@@ -157,6 +157,7 @@ def test_no_group_of_the_built_in_set_is_heard_twice_alike() -> None:
     assert not np.array_equal(first["fit"][:n], first["test"][:n])
 
 
+@pytest.mark.slow
 def test_speech_of_the_built_in_set_is_what_its_text_says_it_is() -> None:
     """A clip is read by its place in a file: one off, and every word error rate is of other words."""
     from whisper_steer.data.pack import load_pack

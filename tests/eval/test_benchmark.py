@@ -218,6 +218,7 @@ def test_a_run_file_describes_the_same_run(base: dict[str, Any], tmp_path: Path)
     assert results(tmp_path / "out")["id"] == described["id"]
 
 
+@pytest.mark.slow
 def test_every_system_runs_under_every_condition(base: dict[str, Any], tmp_path: Path) -> None:
     """Fits included: all baselines learn, choose and transcribe, none of them fails on a clip."""
     result = invoke(

@@ -51,6 +51,7 @@ def test_every_gate_separates_what_its_features_separate(rng: np.random.Generato
         assert margin(gate, test) > 0, name
 
 
+@pytest.mark.slow
 def test_the_convolution_tells_a_bark_from_a_word(rng: np.random.Generator) -> None:
     """0.2 s that look the same in speech and in noise: what lies around them must decide."""
     train, test = made(rng, 32, 10, 6.0, 1.5), made(rng, 16, 10, 6.0, 1.5)

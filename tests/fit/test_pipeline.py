@@ -84,6 +84,7 @@ def test_an_artifact_comes_out_whole(tiny_model: Whisper, clips: list[Clip], tmp
     assert np.isfinite(hearing.evidence).all()
 
 
+@pytest.mark.slow
 def test_edits_may_be_kept(tiny_model: Whisper, clips: list[Clip], tmp_path: Path) -> None:
     """A new gate must not cost the hours of a new SAE, nor change what steering does."""
     first = fit(tiny_model, clips, tmp_path / "a", name="tiny", plan=PLAN)
@@ -137,6 +138,7 @@ def test_a_top_k_sae_of_raw_inputs_becomes_one_that_steers(
     assert torch.isfinite(Steering(loaded, max_suppressed_speech=0.5).edit(h)).all()
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_same_folder_is_the_same_and_one_on_other_data_is_its_own(
     tiny_model: Whisper, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def test_every_edit_is_as_long_as_the_first() -> None:
     assert torch.equal(ways["direction"][0](h, 1.0), expected)
 
 
+@pytest.mark.slow
 def test_the_command_measures_all_and_resumes(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

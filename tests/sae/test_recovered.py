@@ -40,6 +40,7 @@ def test_the_cross_entropy_is_that_of_transformers(tiny_model: Whisper, tmp_path
     assert recovered.cross_entropy(again, features, "how do you do?", "en") == pytest.approx(found, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_nothing_lost_is_1_and_the_mean_is_0(tiny_en: Whisper, clips: list[Clip]) -> None:
     """The genuine tiny.en writes what is said, and with the encoder's output gone it does not."""
     clean = recovered.hear(tiny_en, clips[:1])

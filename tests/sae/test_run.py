@@ -154,6 +154,7 @@ def test_hook_points_are_named_or_all() -> None:
             chosen_points(wrong, points)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_points(trained: Path, tiny_path: Path, data: str, tmp_path: Path) -> None:
     """As `torchrun` and `accelerate launch` start them."""
     pytest.importorskip("accelerate")
