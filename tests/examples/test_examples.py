@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -70,11 +68,11 @@ def test_the_service_answers_and_refuses_what_is_no_sound(visit: Path) -> None:
     assert client.post("/transcripts", files={"file": b"no sound"}).status_code == 400
 
 
-def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    pytest.importorskip("nbclient")
-    run = [sys.executable, "-m", "jupyter", "execute", "--output", str(tmp_path / "out.ipynb")]
-    done = subprocess.run(
-        [*run, str(EXAMPLES / "recording_with_pauses.ipynb")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-800:]
-    assert "stock wrote where nobody speaks" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+@pytest.mark.filterwarnings("ignore:FP16 is not supported on CPU")
+def test_the_notebook_runs_from_top_to_bottom(capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = json.loads((EXAMPLES / "recording_with_pauses.ipynb").read_text(encoding="utf-8"))
+    scope: dict[str, object] = {}
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), f"cell {number}", "exec"), scope)
+    assert "stock wrote where nobody speaks" in capsys.readouterr().out
