@@ -32,7 +32,7 @@ transformers = pytest.importorskip("transformers")
 
 RATE = 16000
 LONG = "The second experiment took longer"
-SHORT = "Is there a pharmacy near here"
+SHORT = "Open the second drawer"
 GREEDY = {"num_beams": 1}
 FALLBACK = {
     **GREEDY,
