@@ -45,6 +45,10 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            for hand in self._hands:
+                hand.dismiss()
+            self._hands = []
         self._end()
 
     def map(self, parts: Iterable[Part]) -> Iterator[tuple[Part, list[Row] | None]]:
@@ -98,6 +102,10 @@ class _Hand:
 
     def do(self, part: Part) -> Future[list[Row]]:
         return self._executor.submit(_do, part.sources)
+
+    def dismiss(self) -> None:
+        """Once it has done what it does."""
+        self._executor.shutdown(wait=True)
 
     def end(self) -> None:
         """At once, whatever it does."""
