@@ -38,10 +38,13 @@ def cluster() -> Iterator[Any]:
 
 
 def _cluster(Cluster: Any) -> Iterator[Any]:
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.add_node(num_cpus=1)
-    made.add_node(num_cpus=1)
-    made.wait_for_nodes()
+    try:
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        made.add_node(num_cpus=1)
+        made.add_node(num_cpus=1)
+        made.wait_for_nodes()
+    except Exception as error:  # of Ray: no room in /dev/shm, no sockets
+        pytest.skip(f"Ray cannot start a cluster on this machine: {error}")
     yield made
     ray.shutdown()
     made.shutdown()
