@@ -18,7 +18,6 @@ import torch
 
 from whisper_steer.archive.work import Transcribe
 from whisper_steer.cli.archive import OURS, load_transcriber
-from whisper_steer.cli.loading import steered_as
 from whisper_steer.cli.options import STOCK, defaults
 from whisper_steer.data.load import load
 from whisper_steer.data.recordings import recordings
@@ -29,7 +28,7 @@ def transcriber(backend: str, model: str, steering: str, compute_type: str) -> T
     options |= {"model": model, "threads": 1, "device": "cpu"}
     runtime = {"batched": False, "batch_size": 8, "vad_filter": None, "local_files_only": True}
     runtime["compute_type"] = compute_type
-    steered = steered_as(steering, None, None, None, False, None)
+    steered = {"steering": None if steering == "none" else steering, "repetition_guard": None}
     return load_transcriber(backend, runtime, options, steered)
 
 

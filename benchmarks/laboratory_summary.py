@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import cells
 from whisper_steer.eval.report import table
 from whisper_steer.files.disk import write_whole
 from whisper_steer.lab.stability import by_point
@@ -39,7 +40,7 @@ def printed(name: str) -> Iterator[list[str]]:
     """The rows of a stored output."""
     for line in (FOLDER / f"{name}.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("|"):
-            yield [cell.strip() for cell in line.strip("|").split("|")]
+            yield cells(line)
 
 
 def interval(value: dict[str, float], factor: float = 1.0, digits: int = 2, unit: str = "") -> str:

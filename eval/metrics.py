@@ -9,7 +9,6 @@ The three false-speech rates are never mixed:
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,6 @@ import jiwer
 from whisper_steer.data.normalize import normalize
 from whisper_steer.fit.strengths import skipped_by_whisper
 
-LOOP_RATIO = 2.4
 """Whisper's own compression ratio above which it calls a text a repetition loop"""
 C_WEIGHTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -103,12 +101,6 @@ def word_counts(reference: str, text: str, normalizer: str) -> WordCounts | None
         return WordCounts(words, 0, words, 0)
     counted = jiwer.process_words(truth, written)
     return WordCounts(words, counted.substitutions, counted.deletions, counted.insertions)
-
-
-def is_loop(text: str) -> bool:
-    """A repetition loop, by Whisper's own measure: the text compresses more than 2.4-fold under zlib."""
-    data = text.strip().encode("utf-8")
-    return len(data) / len(zlib.compress(data)) > LOOP_RATIO
 
 
 def same_tokens(a: Sequence[int], b: Sequence[int]) -> bool:

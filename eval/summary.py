@@ -13,6 +13,7 @@ import numpy as np
 
 from whisper_steer.data.normalize import normalize
 from whisper_steer.data.recordings import Script
+from whisper_steer.guard.loops import is_loop
 
 from . import intervals, metrics
 from .metrics import C_WEIGHTS, Output
@@ -88,7 +89,7 @@ def nonspeech_figures(clips: Clips, found: dict[str, Output], stock: dict[str, O
         "fsr_score": share([metrics.false_score(output) for output in here]),
         "fsr_raw": share([metrics.false_raw(output) for output in here]),
         "F": boot(groups, words, minutes),
-        "loops": share([metrics.is_loop(output.text) for output in here]),
+        "loops": share([is_loop(output.text) for output in here]),
         "by_length": {
             f"{low:g}-{high:g} s": share(
                 [t for t, c in zip(text, clips, strict=True) if low <= c["seconds"] < high]
@@ -126,7 +127,7 @@ def speech_figures(clips: Clips, found: dict[str, Output], stock: dict[str, Outp
         "frr": share([not metrics.has_text(o.text, c["normalizer"]) for c, o in rows]),
         "D": boot(groups, [n.deletions for _, _, n in counted], minutes),
         "identical": share(same),
-        "loops": share([metrics.is_loop(o.text) for _, o in rows]),
+        "loops": share([is_loop(o.text) for _, o in rows]),
         "wer_against_stock": intervals.paired_difference(
             [c["group"] for c, _, _ in paired],
             [n.errors for _, n, _ in paired],

@@ -6,16 +6,16 @@ import hashlib
 import io
 import re
 import tarfile
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import soundfile
+from places import answered_by
 
 from whisper_steer.data.public.catalogue import CORPORA, Corpus
 
@@ -204,15 +204,6 @@ def serving() -> Iterator[Server]:
                 server.sent += len(body[first : first + 4096])
                 time.sleep(server.seconds_a_block)
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.daemon_threads = True
-    listening.block_on_close = False
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    server = Server(f"http://127.0.0.1:{listening.server_address[1]}")
-    thread.start()
-    try:
+    with answered_by(Handler) as address:
+        server = Server(address)
         yield server
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()

@@ -20,6 +20,7 @@ from whisper.audio import N_SAMPLES
 from whisper.model import ModelDimensions, Whisper
 
 from whisper_steer.audio.spectrogram import window_mel
+from whisper_steer.data import labels as labels_of
 from whisper_steer.data.pack import load_speech
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.gate.kinds import Linear, steps_of
@@ -41,6 +42,18 @@ TINY = ModelDimensions(
     n_text_head=2,
     n_text_layer=1,
 )
+
+
+@pytest.fixture
+def loud_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For clips made on the spot, which hold no speech: in place of what Silero finds, loud is speech."""
+
+    def loud(samples: np.ndarray) -> np.ndarray:
+        n = -(-len(samples) // 320)
+        padded = np.pad(samples, (0, n * 320 - len(samples))).reshape(n, 320)
+        return np.abs(padded).max(axis=1) > 0.05
+
+    monkeypatch.setattr(labels_of, "speech_frames", loud)
 
 
 def random_checkpoint(path: Path, dims: ModelDimensions, seed: int) -> Path:

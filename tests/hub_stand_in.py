@@ -10,13 +10,14 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from places import answered_by
 
 TOKEN = "hf_of_a_test"
 
@@ -184,15 +185,6 @@ def hub_stand_in() -> Iterator[Hub]:
             hub.stored[oid] = content
             self.answer({})
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.daemon_threads = True
-    listening.block_on_close = False
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    hub = Hub(f"http://127.0.0.1:{listening.server_address[1]}")
-    thread.start()
-    try:
+    with answered_by(Handler) as address:
+        hub = Hub(address)
         yield hub
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.recordings import Script
 
+from ..runner import as_line, read_records
 from .score import Score, score, utterances
 from .systems import systems
 
@@ -33,7 +33,7 @@ def run(
 ) -> dict[str, list[Row]]:
     """System -> a `Row` for each recording. What ``out`` (JSONL) holds already is not listened to again."""
     torch.set_num_threads(1)
-    told = _told(out)
+    told = {(line["system"], line["id"]): line for line in read_records(out)}
     for name, make in systems(models).items():
         todo = [each for each in recordings if (name, each.id) not in told]
         system = make() if todo else None
@@ -45,7 +45,7 @@ def run(
             line: dict[str, Any] = {"system": name, "id": recording.id, "told": found}
             line |= {"cpu": round(time.process_time() - began, 3), "seconds": len(samples) / 16000}
             with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(as_line(line))
             told[name, recording.id] = line
     by_id = {clip.id: clip for clip in clips}
     rows: dict[str, list[Row]] = {name: [] for name in systems(models)}
@@ -56,8 +56,3 @@ def run(
             line = told[name, recording.id]
             row.append(Row(score(line["told"], spoken, script.pauses), line["cpu"], line["seconds"]))
     return rows
-
-
-def _told(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return {(line["system"], line["id"]): line for line in map(json.loads, lines)}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from archive_material import DEADLY, Here, light, read, sound, wav, write_tar
+from places import disk_of
 
 from whisper_steer.archive.local import Processes
 from whisper_steer.archive.run import Report, Workers, run
@@ -214,12 +213,8 @@ def test_a_part_that_the_power_failure_halved_is_done_again(tmp_path: Path, fold
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 200 kilobytes."""
-    (tmp_path / "small").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(tmp_path / "small")]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield tmp_path / "small"
-    subprocess.run(["umount", "--lazy", str(tmp_path / "small")], check=True)
+    with disk_of("200k", tmp_path / "small") as disk:
+        yield disk
 
 
 def test_a_full_disk_ends_the_run_and_what_is_finished_is_kept(small_disk: Path, folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers import FILES, QUICK, contents, run
+from places import disk_of
 
 
 def test_a_bad_file_is_skipped_and_the_rest_goes_on(
@@ -54,12 +54,8 @@ def test_samples_that_would_overflow_are_told_and_not_taken_for_silence(
 @pytest.fixture
 def megabyte(tmp_path: Path) -> Iterator[Path]:
     """A disk of one megabyte."""
-    (tmp_path / "small").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path / "small")]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield tmp_path / "small"
-    subprocess.run(["umount", str(tmp_path / "small")], check=True)
+    with disk_of("1m", tmp_path / "small") as disk:
+        yield disk
 
 
 @pytest.mark.parametrize("seconds", [8, 20])

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import archives
-import numpy as np
 import pytest
 from archives import serving, small
 from helpers import run
 
-from whisper_steer.data import labels as labels_of
 from whisper_steer.data.public.catalogue import CORPORA
 from whisper_steer.data.public.download import MIRROR
 from whisper_steer.fit import pipeline
 from whisper_steer.steer.artifact import Artifact
+
+pytestmark = pytest.mark.usefixtures("loud_is_speech")
 
 CORPORA_NAMED = ("librispeech-dev-clean", "fleurs-de_de", "esc50", "musan")
 SMALL = ("--scenes", "6", "--speech-windows", "4", "--nonspeech-windows", "4", "--sae-steps", "20")
@@ -33,18 +33,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(*args, plan=less, **options)
 
     monkeypatch.setattr(pipeline, "fit", fit)
-
-
-@pytest.fixture(autouse=True)
-def buzz_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The small corpora hold no speech, so what Silero finds is replaced: loud is speech."""
-
-    def loud(samples: np.ndarray) -> np.ndarray:
-        n = -(-len(samples) // 320)
-        padded = np.pad(samples, (0, n * 320 - len(samples))).reshape(n, 320)
-        return np.abs(padded).max(axis=1) > 0.05
-
-    monkeypatch.setattr(labels_of, "speech_frames", loud)
 
 
 def test_one_command_from_a_name_to_an_artifact(

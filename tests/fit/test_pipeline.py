@@ -9,7 +9,6 @@ import torch
 from helpers import random_sae
 from whisper.model import Whisper
 
-from whisper_steer.data import labels as labels_of
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.pack import PACK
 from whisper_steer.data.splits import select
@@ -21,6 +20,8 @@ from whisper_steer.sae.model import SAE
 from whisper_steer.sae.plan import Plan as Training
 from whisper_steer.steer.artifact import Artifact
 from whisper_steer.steer.steering import Steering
+
+pytestmark = pytest.mark.usefixtures("loud_is_speech")
 
 PLAN = Plan(
     scenes=6,
@@ -50,18 +51,6 @@ def clips() -> list[Clip]:
             hiss = rng.normal(size=24000).astype(np.float32) * 0.05
             made.append(Clip("nonspeech", split, f"{split}{i}", hiss, "hiss"))
     return made
-
-
-@pytest.fixture(autouse=True)
-def buzz_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No speech may be shipped with the tests, so what Silero finds in it is replaced: loud is speech."""
-
-    def loud(samples: np.ndarray) -> np.ndarray:
-        n = -(-len(samples) // 320)
-        padded = np.pad(samples, (0, n * 320 - len(samples))).reshape(n, 320)
-        return np.abs(padded).max(axis=1) > 0.05
-
-    monkeypatch.setattr(labels_of, "speech_frames", loud)
 
 
 def test_an_artifact_comes_out_whole(tiny_model: Whisper, clips: list[Clip], tmp_path: Path) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-_SUFFIXES = (
-    ".3gp .aac .ac3 .aif .aiff .amr .ape .au .avi .caf .flac .m4a .m4b .mka .mkv .mov .mp2 .mp3 .mp4 .mpeg .mpg .oga "
-    ".ogg .opus .sph .spx .ts .w64 .wav .webm .wma .wv"
-)
-AUDIO = frozenset(_SUFFIXES.split())
+from whisper_steer.data.layout import AUDIO_SUFFIXES
+
+_MORE = ".3gp .ac3 .amr .ape .au .avi .caf .m4b .mka .mkv .mov .mp2 .mpeg .mpg .oga .sph .spx .ts .w64 .wv"
+AUDIO = AUDIO_SUFFIXES.union(_MORE.split())
 """suffixes of files in which a folder or a tar is taken to hold sound"""
 
 

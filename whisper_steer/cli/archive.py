@@ -12,12 +12,11 @@ import click
 from whisper_steer.cli.common import choose_model
 from whisper_steer.cli.faster_options import faster_options
 from whisper_steer.cli.loading import load as load_model
-from whisper_steer.cli.loading import settle_decoding, steered_as, steering_options, take_runtime
+from whisper_steer.cli.loading import settle_decoding, steering_options, take_runtime, take_steering
 from whisper_steer.cli.options import STOCK, runtime_options, some_options, underscored
 
 if TYPE_CHECKING:
     from whisper_steer.archive.work import Transcribe
-    from whisper_steer.steer.steering import Mode
 
 NOT_HERE = {
     "output_dir",
@@ -70,12 +69,6 @@ def archive(
     workers: int | None,
     address: str | None,
     part_seconds: float,
-    steering: str,
-    mode: Mode | None,
-    method: str | None,
-    max_suppressed_speech: float | None,
-    auto_fit: bool,
-    repetition_guard: str | None,
     backend: str,
     **options: Any,
 ) -> None:
@@ -85,13 +78,11 @@ def archive(
     tars of a WebDataset, with * or braces: 'train-{000..127}.tar'. A run that was ended goes on where it was, and a
     further one does what is new in INPUT. Exit codes: 0 all done, 1 some bad, 2 wrong usage, 130 interrupted.
     """
-    if options["patience"] is not None and options["beam_size"] is None:
-        raise click.UsageError("--patience needs --beam_size")
-    if auto_fit:
+    if options["auto_fit"]:
         raise click.UsageError("--auto_fit goes with transcribe: fit first, then transcribe the archive")
-    steered = steered_as(steering, mode, method, max_suppressed_speech, auto_fit, repetition_guard)
+    steered, _ = take_steering(backend, options)
     given = {"backend": backend, **steered, **options}
-    runtime = take_runtime(backend, options, auto_fit=False)
+    runtime = take_runtime(backend, options)
     options["model"] = choose_model(options["model"], options["model_dir"])
     settings = {
         **{name: value for name, value in given.items() if name not in HOW},

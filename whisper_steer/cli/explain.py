@@ -8,14 +8,12 @@ from pathlib import Path
 import click
 
 from whisper_steer.cli.common import choose_model, each_of, output_names, where_speech_is
-from whisper_steer.cli.options import MODEL, SHARE, underscored
+from whisper_steer.cli.options import SHARE, STOCK, some_options, underscored
 
 
 @click.command(context_settings={"token_normalize_func": underscored, "max_content_width": 110})
 @click.argument("audio", nargs=-1, required=True)
-@click.option("--model", help=MODEL)
-@click.option("--model_dir", help="Where models are kept.  [default: ~/.cache/whisper]")
-@click.option("--device", help="Device of PyTorch.  [default: cuda where there is one, else cpu]")
+@some_options(STOCK, "model", "model_dir", "device")
 @click.option("--steering", default="auto", show_default=True, help="auto, or an artifact's folder or name.")
 @click.option("--max_suppressed_speech", type=SHARE, help="Share of speech at risk.  [default: 0.003]")
 @click.option("--out", "-o", default=".", show_default=True, help="Folder of the outputs.")

@@ -8,15 +8,13 @@ from pathlib import Path
 import click
 
 from whisper_steer.cli.common import choose_model, output_names
-from whisper_steer.cli.options import MODEL, Language, underscored
+from whisper_steer.cli.options import STOCK, Language, some_options, underscored
 from whisper_steer.errors import ArtifactError
 
 
 @click.command(context_settings={"token_normalize_func": underscored, "max_content_width": 110})
 @click.argument("audio")
-@click.option("--model", help=MODEL)
-@click.option("--model_dir", help="Where models are kept.  [default: ~/.cache/whisper]")
-@click.option("--device", help="Device of PyTorch.  [default: cuda where there is one, else cpu]")
+@some_options(STOCK, "model", "model_dir", "device")
 @click.option("--steering", default="auto", show_default=True, help="auto, or an artifact's folder or name.")
 @click.option(
     "--mode", type=click.Choice(["skip", "off"]), default="skip", show_default=True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whisper_steer.cli.common import choose_model, each_of, output_names, where_speech_is
-from whisper_steer.cli.options import MODEL, SHARE, underscored
+from whisper_steer.cli.options import SHARE, STOCK, some_options, underscored
 from whisper_steer.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ SECONDS = click.FloatRange(min=0.08)
 
 @click.command(context_settings={"token_normalize_func": underscored, "max_content_width": 110})
 @click.argument("audio", nargs=-1, required=True)
-@click.option("--model", help=MODEL)
-@click.option("--model_dir", help="Where models are kept.  [default: ~/.cache/whisper]")
-@click.option("--device", help="Device of PyTorch.  [default: cuda where there is one, else cpu]")
+@some_options(STOCK, "model", "model_dir", "device")
 @click.option("--steering", default="auto", show_default=True, help="auto, or an artifact's folder or name.")
 @click.option("--max_suppressed_speech", type=SHARE, help="Share of speech at risk.  [default: 0.003]")
 @click.option("--output_dir", "-o", default=".", show_default=True, help="Folder of the outputs.")

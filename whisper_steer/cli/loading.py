@@ -50,7 +50,7 @@ STEERING = (
 
 
 def steering_options(function: F) -> F:
-    """Decorate a click command with the options that `steered_as` takes."""
+    """Decorate a click command with the options that `take_steering` takes."""
     for option in reversed(STEERING):
         function = option(function)
     return function
@@ -67,34 +67,34 @@ class Loaded:
     inner: Whisper | Backend
 
 
-def steered_as(
-    steering: str,
-    mode: str | None,
-    method: str | None,
-    max_suppressed_speech: float | None,
-    auto_fit: bool,
-    repetition_guard: str | None,
-) -> dict[str, Any]:
-    """The options of steering as keywords of every runtime. Raises ``click.UsageError`` for such as contradict."""
+def take_steering(backend: str, options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Take the options of steering out: as keywords of every runtime, and whether to fit what is missing.
+
+    Raises ``click.UsageError`` for such as contradict each other or the backend.
+    """
+    names = ("steering", "mode", "method", "max_suppressed_speech", "auto_fit", "repetition_guard")
+    steering, mode, method, max_suppressed_speech, auto_fit, repetition_guard = map(options.pop, names)
     if steering == "none" and (mode not in (None, "off") or method or max_suppressed_speech or auto_fit):
         raise click.UsageError("--mode, --method, --max_suppressed_speech and --auto_fit need steering")
     if method and mode != "steer":
         raise click.UsageError("--method needs --mode steer")
+    if backend != "openai" and auto_fit:
+        raise click.UsageError("--auto_fit goes with --backend openai; other backends find what it made")
     guard = None if repetition_guard is None else repetition_guard == "on"
     if steering == "none" or mode == "off":
-        return {"steering": None, "repetition_guard": guard}
+        return {"steering": None, "repetition_guard": guard}, auto_fit
     how = {"mode": mode, "method": method, "max_suppressed_speech": max_suppressed_speech}
-    return {"steering": steering, **how, "repetition_guard": guard}
+    return {"steering": steering, **how, "repetition_guard": guard}, auto_fit
 
 
-def take_runtime(backend: str, options: dict[str, Any], auto_fit: bool) -> dict[str, Any]:
-    """Take the options of other runtimes out; refuse those that do not go with this one."""
+def take_runtime(backend: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of other runtimes out; refuse those that do not go with this one, or with each other."""
+    if options["patience"] is not None and options["beam_size"] is None:
+        raise click.UsageError("--patience needs --beam_size")
     given = [name for name, _, default, _ in RUNTIMES[1:] if options[name] != default]
     foreign = {"openai": [*given, *used(options)], "transformers": used(options)}.get(backend)
     if foreign:
         raise click.UsageError(f"--{foreign[0]} does not go with --backend {backend}: take --backend faster")
-    if backend != "openai" and auto_fit:
-        raise click.UsageError("--auto_fit goes with --backend openai; other backends find what it made")
     faster = for_faster(options)
     return {**{name: options.pop(name) for name, *_ in RUNTIMES[1:]}, **faster}
 
@@ -177,4 +177,4 @@ def _require_artifact(model: Whisper, name: str, auto_fit: bool) -> None:
     fit_and_keep(model, Path(name).stem if Path(name).is_file() else name)
 
 
-__all__ = ["Loaded", "load", "settle_decoding", "steered_as", "steering_options", "take_runtime"]
+__all__ = ["Loaded", "load", "settle_decoding", "steering_options", "take_runtime", "take_steering"]

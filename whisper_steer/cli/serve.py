@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whisper_steer.cli.loading import Loaded, load, steered_as, steering_options
+from whisper_steer.cli.loading import Loaded, load, steering_options, take_steering
 from whisper_steer.cli.options import RUNTIMES, STOCK, defaults, some_options, underscored
 from whisper_steer.errors import MissingPackageError
 
@@ -90,12 +90,6 @@ def serve(
     max_minutes: float,
     max_requests: int,
     timeout: float,
-    steering: str,
-    mode: str | None,
-    method: str | None,
-    max_suppressed_speech: float | None,
-    auto_fit: bool,
-    repetition_guard: str | None,
     backend: str,
     **options: Any,
 ) -> None:
@@ -104,14 +98,12 @@ def serve(
     Point a client's base_url at http://HOST:PORT/v1. SIGTERM and Ctrl-C end it when all that it has received is
     answered. Options may be written with _ or with -. Exit codes: 1 it cannot start, 2 wrong usage.
     """
-    steered = steered_as(steering, mode, method, max_suppressed_speech, auto_fit, repetition_guard)
+    steered, auto_fit = take_steering(backend, options)
     runtime = defaults(RUNTIMES[1:]) | {
         name: options.pop(name) for name in ("compute_type", "local_files_only")
     }
     if backend == "openai" and runtime != defaults(RUNTIMES[1:]):
         raise click.UsageError("--compute_type and --local_files_only do not go with --backend openai")
-    if backend != "openai" and auto_fit:
-        raise click.UsageError("--auto_fit goes with --backend openai; other backends find what it made")
     try:
         from whisper_steer.serve.app import Limits, make_app
         from whisper_steer.serve.run import run

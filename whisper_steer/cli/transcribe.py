@@ -9,12 +9,12 @@ import click
 
 from whisper_steer.cli.common import each_of, output_names, where_speech_is
 from whisper_steer.cli.faster_options import faster_options
-from whisper_steer.cli.loading import load, settle_decoding, steered_as, steering_options, take_runtime
+from whisper_steer.cli.loading import load, settle_decoding, steering_options, take_runtime, take_steering
 from whisper_steer.cli.options import output_options, runtime_options, stock_options, underscored
 from whisper_steer.cli.parsing import StockLike
 
 if TYPE_CHECKING:
-    from whisper_steer.steer.steering import Mode
+    pass
 
 LAYOUT = ("highlight_words", "max_line_count", "max_line_width", "max_words_per_line")
 
@@ -38,13 +38,7 @@ def transcribe(
     ctx: click.Context,
     /,
     audio: tuple[str, ...],
-    steering: str,
-    mode: Mode | None,
-    method: str | None,
-    max_suppressed_speech: float | None,
     flag_risk: float | None,
-    auto_fit: bool,
-    repetition_guard: str | None,
     pretty_json: bool,
     print_colors: bool,
     backend: str,
@@ -59,10 +53,8 @@ def transcribe(
     names = output_names(audio)
     options["word_timestamps"] |= print_colors
     layout = _layout(options)
-    if options["patience"] is not None and options["beam_size"] is None:
-        raise click.UsageError("--patience needs --beam_size")
-    steered = steered_as(steering, mode, method, max_suppressed_speech, auto_fit, repetition_guard)
-    if flag_risk is not None and (steering == "none" or mode == "off"):
+    steered, auto_fit = take_steering(backend, options)
+    if flag_risk is not None and steered["steering"] is None:
         raise click.UsageError("--flag_risk needs steering")
     if print_colors and (not options["verbose"] or flag_risk is not None):
         raise click.UsageError("--print_colors goes neither with --verbose False nor with --flag_risk")
@@ -70,7 +62,7 @@ def transcribe(
         raise click.UsageError(
             "--print_colors needs words' probabilities, which --backend transformers lacks"
         )
-    runtime = take_runtime(backend, options, auto_fit)
+    runtime = take_runtime(backend, options)
 
     from whisper_steer.cli import colours
     from whisper_steer.files.output import write_outputs
