@@ -31,6 +31,13 @@ def test_openai_whisper_alone_transcribes(
     assert (tmp_path / "tone.json").is_file()
 
 
+def test_lens_needs_no_other_runtime(tmp_path: Path, tiny_path: Path, wav_files: dict[str, Path]) -> None:
+    done = run_without(
+        sorted(EXTRAS), "lens", wav_files["tone"], "--model", tiny_path, "--mode", "off", "--out", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("missing", "args"),
     [

@@ -13,7 +13,6 @@ import torch
 import whisper
 from whisper.decoding import DecodingResult
 from whisper.normalizers import EnglishTextNormalizer
-from whisper.utils import compression_ratio
 
 from whisper_steer.data.normalize import choose_normalizer, normalize
 from whisper_steer.eval import metrics
@@ -119,11 +118,3 @@ def test_f_d_and_c_by_hand() -> None:
     invented = metrics.invented_words(Output("Thank you for watching."))
     f = invented / (30 / 60)
     assert metrics.combined_cost(f, 3.0, 2.0) == 14.0
-
-
-def test_loops_are_what_whisper_calls_loops() -> None:
-    loop, sentence = "so the other the other " * 20, "it seems probable that there are only a few"
-    assert metrics.is_loop(loop)
-    assert compression_ratio(loop) > 2.4
-    assert not metrics.is_loop(sentence)
-    assert not metrics.is_loop("")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from whisper.utils import compression_ratio
 
-from whisper_steer.guard.loops import ending
+from whisper_steer.guard.loops import ending, is_loop
 
 TIME = 1000
 """the first timestamp"""
@@ -31,3 +32,11 @@ def test_timestamps_are_passed_over() -> None:
 def test_what_changes_a_little_is_none() -> None:
     """People count."""
     assert ending([t for i in range(10) for t in (7, 20 + i)], TIME) is None
+
+
+def test_loops_are_what_whisper_calls_loops() -> None:
+    loop, sentence = "so the other the other " * 20, "it seems probable that there are only a few"
+    assert is_loop(loop)
+    assert compression_ratio(loop) > 2.4
+    assert not is_loop(sentence)
+    assert not is_loop("")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from whisper_steer.files.output import finite
 
 
 def filled(template: Path, values: Mapping[str, str]) -> str:
@@ -12,3 +16,8 @@ def filled(template: Path, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         page = page.replace(f"{{{{{name}}}}}", value)
     return page
+
+
+def as_json(value: Any) -> str:
+    """JSON in ASCII that ends no script element and opens no comment in one."""
+    return json.dumps(finite(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""Loops in a decoder's tokens: the same unit, a word or a sentence, again and again up to the last token.
+"""Loops in a decoder's tokens: the same unit, a word or a sentence, again and again up to the last token; and in text.
 
 Timestamps are passed over: a loop of sentences has others in every repetition. Somebody may really say a thing again
 and again, which the tokens alone do not tell; `whisper_steer.guard.attention` does.
@@ -6,6 +6,7 @@ and again, which the tokens alone do not tell; `whisper_steer.guard.attention` d
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ FEWEST_TOKENS = 12
 """in all repetitions together"""
 FEWEST_TIMES = 3
 """a unit stands there"""
+LOOP_RATIO = 2.4
+"""of a text to itself compressed"""
 
 
 Unit = tuple[int, ...]
@@ -101,4 +104,10 @@ def first(sampled: Sequence[int], first_time: int) -> Loop | None:
     return Looking(first_time, lambda _sampled, _loop: True).first(sampled)
 
 
-__all__ = ["Looking", "Loop", "Unit", "ending", "first"]
+def is_loop(text: str) -> bool:
+    """A repetition loop, by Whisper's own measure: the text compresses more than 2.4-fold under zlib."""
+    data = text.strip().encode("utf-8")
+    return len(data) / len(zlib.compress(data)) > LOOP_RATIO
+
+
+__all__ = ["Looking", "Loop", "Unit", "ending", "first", "is_loop"]

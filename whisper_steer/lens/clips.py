@@ -14,7 +14,8 @@ from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Clip
 from whisper_steer.eval.curves.greedy import Greedy, Written
 from whisper_steer.eval.intervals import Estimate, bootstrap, group_sums, ratio
-from whisper_steer.eval.metrics import has_text, is_loop, word_counts
+from whisper_steer.eval.metrics import has_text, word_counts
+from whisper_steer.guard.loops import is_loop
 from whisper_steer.lens.logit import LogitLens, logit_lens
 from whisper_steer.lens.passes import encoder_states
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from whisper.decoding import DecodingOptions
 from whisper.model import Whisper
 
-from whisper_steer.eval.metrics import is_loop
+from whisper_steer.guard.loops import is_loop
 
 
 @dataclass(frozen=True)

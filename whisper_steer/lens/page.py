@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from whisper_steer.explain.page import ogg
-from whisper_steer.files.template import filled
-from whisper_steer.pages.write import as_json
+from whisper_steer.files.template import as_json, filled
 
 FOLDER = Path(__file__).parent
 

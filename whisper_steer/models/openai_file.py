@@ -19,6 +19,11 @@ from whisper.model import ModelDimensions, Whisper
 
 from whisper_steer.errors import ModelError
 
+MEL_BINS = (80, 128)
+AUDIO_FRAMES = 1500
+SMALLEST_VOCABULARY = 51864  # the English one; the multilingual ones are larger
+_HEADS = "some that share the width, which is even, evenly"
+
 
 def load(path: Path, device: str | torch.device, in_memory: bool = False) -> Whisper:
     """The model in a file, float32 on ``device``. ``in_memory``: read the whole file first. Raises `ModelError`."""
@@ -49,12 +54,6 @@ def check_sizes(path: Path, dims: ModelDimensions) -> None:
     ):
         if not fits:
             raise ModelError(f"{path} is of the wrong size: {found}, needed are {needed}")
-
-
-MEL_BINS = (80, 128)
-AUDIO_FRAMES = 1500
-SMALLEST_VOCABULARY = 51864  # the English one; the multilingual ones are larger
-_HEADS = "some that share the width, which is even, evenly"
 
 
 def _divides(heads: int, width: int) -> bool:

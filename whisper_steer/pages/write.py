@@ -19,8 +19,7 @@ import numpy as np
 
 from whisper_steer.data.clips import Audio, Clip
 from whisper_steer.files.card import CARD
-from whisper_steer.files.output import finite
-from whisper_steer.files.template import filled
+from whisper_steer.files.template import as_json, filled
 from whisper_steer.lab.encoders import FRAME_SAMPLES
 from whisper_steer.pages.moments import Moment, mp3, snippet, spectrogram
 from whisper_steer.pages.numbers import DOMAINS, THRESHOLDS, Numbers
@@ -113,11 +112,6 @@ def write_latent(folder: Path, latent: int, content: Mapping[str, Any]) -> None:
     """The script of a latent: ``moments``, ``labels`` and ``texts``."""
     text = f"latent({as_json({'latent': latent, **content})});\n"
     (folder / script(latent)).write_text(text, encoding="ascii")
-
-
-def as_json(value: Any) -> str:
-    """JSON in ASCII that ends no script element and opens no comment in one."""
-    return json.dumps(finite(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def rounded(values: np.ndarray) -> list[float | None]:

@@ -16,7 +16,8 @@ import jiwer
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.normalize import normalize
 from whisper_steer.data.recordings import Script
-from whisper_steer.eval.metrics import has_text, is_loop
+from whisper_steer.eval.metrics import has_text
+from whisper_steer.guard.loops import is_loop
 
 KINDS = ("non-speech", "pause", "loop", "insertions", "nothing right")
 """ways to be wrong"""
