@@ -1,8 +1,8 @@
 """Recordings with pauses through a runtime. ``python -m benchmarks.recordings tiny.en manifest.jsonl --runtime faster``
 
 The same recordings, made of the manifest's test clips (`whisper_steer.data.recordings`), go through stock, through
-whisper-steer, and through Silero VAD at faster-whisper's defaults in two ways: its spans as ``clip_timestamps``, and
-its chunks joined (``vad_filter=True`` of faster-whisper). Batches join what they get in any case, so that there are no
+whisper-steer, and through Silero VAD in two ways: its package's spans as ``clip_timestamps``, and faster-whisper's own
+``vad_filter``, which joins the chunks of its copy. Batches join what they get in any case, so that there are no
 spans of Silero with faster-batched; its stock gets windows of 30 s. Of transformers it is the pipeline, in chunks,
 greedy, and Silero's spans are pieces. The figures are those of
 `whisper_steer.eval.recordings`; the processor time is that of the whole process from samples to segments, without
@@ -138,7 +138,7 @@ def openai_systems(model: whisper.Whisper, steering: Steering, common: dict[str,
         )
 
     def joined(audio: Audio) -> Segments:
-        chunks = vads.silero(audio)
+        chunks = vads.vad_filter(audio)
         if not chunks:
             return []
         times = SpeechTimestampsMap(chunks, RATE)

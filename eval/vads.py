@@ -7,8 +7,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import torch
 
 from whisper_steer.data.clips import Audio
+from whisper_steer.data.labels import silero_model, silero_probabilities
 from whisper_steer.errors import MissingPackageError
 
 SAMPLE_RATE = 16000
@@ -17,8 +19,27 @@ Chunks = list[dict[str, int]]
 """``start`` and ``end`` of each stretch of speech, in samples"""
 
 
+OPTIONS = {
+    "threshold": 0.5,
+    "min_speech_duration_ms": 0,
+    "min_silence_duration_ms": 2000,
+    "speech_pad_ms": 400,
+}
+"""of Silero: the defaults of faster-whisper's ``vad_filter``, so that both ways of using it hear with equal margins"""
+
+
 def silero(audio: Audio) -> Chunks:
-    """Silero VAD at the defaults of faster-whisper's ``vad_filter``."""
+    """Silero VAD by its own package, at `OPTIONS`."""
+    from silero_vad import get_speech_timestamps
+
+    found: Chunks = get_speech_timestamps(
+        torch.from_numpy(audio), silero_model(), sampling_rate=SAMPLE_RATE, **OPTIONS
+    )
+    return found
+
+
+def vad_filter(audio: Audio) -> Chunks:
+    """Silero VAD as faster-whisper's ``vad_filter`` runs it: its own copy of the weights, at its defaults."""
     from faster_whisper.vad import get_speech_timestamps
 
     return list(get_speech_timestamps(audio))
@@ -30,10 +51,8 @@ def seconds_of(chunks: Chunks) -> list[tuple[float, float]]:
 
 
 def silero_probability(audio: Audio) -> float:
-    """Largest probability that Silero gives any 32 ms: what a threshold on it would see."""
-    from faster_whisper.vad import get_vad_model
-
-    return float(np.max(get_vad_model()(np.pad(audio, (0, 512 - len(audio) % 512)))))
+    """Largest probability that Silero's package gives any 32 ms: what a threshold on it would see."""
+    return float(silero_probabilities(audio).max())
 
 
 def firered(audio: Audio) -> Chunks:

@@ -26,7 +26,7 @@ EXTRAS = {
     "pooch": "fit",
     "requests": "fit",
     "pyarrow": "archive",
-    "silero_vad": "bench",
+    "silero_vad": "fit",
     "transformers": "transformers",
     "webdataset": "archive",
 }

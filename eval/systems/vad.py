@@ -19,7 +19,7 @@ from .spans import Places, Spans
 class VadCut(System):
     name = "vad-cut"
     stage = "audio"
-    about = "Silero VAD, speech chunks concatenated (faster-whisper vad_filter, default options)"
+    about = "Silero VAD as in faster-whisper's vad_filter, default options: speech chunks concatenated"
 
     def transcribe(self, session: Session, audio: Audio) -> Output:
         chunks = self.chunks(audio)
@@ -38,7 +38,7 @@ class VadCut(System):
 
     def chunks(self, audio: Audio) -> vads.Chunks:
         """Where it hears speech."""
-        return vads.silero(audio)
+        return vads.vad_filter(audio)
 
     def score(self, audio: Audio) -> float | None:
         """What a threshold on the detector would see, for the trade-off curve."""
@@ -52,7 +52,7 @@ class VadCut(System):
 class VadMute(System):
     name = "vad-mute"
     stage = "audio"
-    about = "Silero VAD, everything but the speech chunks set to zero; timestamps stay"
+    about = "Silero VAD (its own package), everything but the speech chunks set to zero; timestamps stay"
 
     def transcribe(self, session: Session, audio: Audio) -> Output:
         chunks = vads.silero(audio)
@@ -87,7 +87,7 @@ class FireRedCut(VadCut):
 @register
 class SileroSpans(Spans):
     name = "silero-spans"
-    about = "Silero VAD (faster-whisper's default options), speech chunks as clip_timestamps"
+    about = "Silero VAD (its own package, faster-whisper's default options), speech chunks as clip_timestamps"
 
     def spans(self, session: Session, audio: Audio) -> Places:
         with session.uncounted():

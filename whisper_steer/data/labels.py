@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import ndimage
 from whisper.audio import N_SAMPLES, SAMPLE_RATE
 
@@ -52,7 +54,7 @@ def speech_frames(samples: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     padded = np.concatenate([np.zeros(lead, np.float32), samples, np.zeros(lead, np.float32)])
     padded = np.pad(padded, (0, -len(padded) % 512))
     peak = float(np.abs(padded).max()) or 1.0
-    probability = _silero()(padded * (0.5 / peak)).reshape(-1)
+    probability = silero_probabilities(padded * np.float32(0.5 / peak))
     centres = (np.arange(frame_count(len(samples))) + 0.5) * FRAME_SAMPLES + lead
     return np.asarray(probability[np.minimum(centres // 512, len(probability) - 1).astype(int)] >= threshold)
 
@@ -71,8 +73,15 @@ def frame_count(n_samples: int) -> int:
     return min(FRAMES, -(-n_samples // FRAME_SAMPLES))
 
 
-@lru_cache(maxsize=1)
-def _silero() -> Any:
-    from faster_whisper.vad import get_vad_model
+def silero_probabilities(samples: np.ndarray) -> np.ndarray:
+    """Silero VAD's probability of speech in each 32 ms of samples (n,) float32; (n / 512 rounded up,)."""
+    found = silero_model().audio_forward(torch.from_numpy(samples)[None], SAMPLE_RATE)
+    return np.asarray(found[0].numpy())
 
-    return get_vad_model()
+
+@lru_cache(maxsize=1)
+def silero_model() -> Any:
+    """Silero VAD of the package silero-vad, by onnxruntime where it is installed: twice as fast, the same figures."""
+    from silero_vad import load_silero_vad
+
+    return load_silero_vad(onnx=find_spec("onnxruntime") is not None)
