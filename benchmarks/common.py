@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -33,14 +31,6 @@ HIDDEN, CONV_STEPS = 64, 13
 """features and taps of a convolutional gate"""
 OPEN, SHUT = 1e9, -1e9
 """thresholds under which nothing, or all of it, is judged speech"""
-
-
-def machine() -> str:
-    """The line that goes above every table."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{platform.machine()}, {cores} cores, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    )
 
 
 def seconds(run: Callable[[], Any], repeats: int) -> float:

@@ -25,8 +25,9 @@ import numpy as np
 import openai
 import soundfile
 
-from benchmarks.common import RATE, machine
+from benchmarks.common import RATE
 from whisper_steer.data.pack import load_speech
+from whisper_steer.eval.provenance import machine
 
 SETTINGS = {
     "openai, one by one": ["--backend", "openai"],

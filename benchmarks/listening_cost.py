@@ -20,9 +20,10 @@ from whisper.audio import N_SAMPLES
 from whisper.decoding import DecodingOptions, decode
 from whisper.model import ModelDimensions, Whisper
 
-from benchmarks.common import machine, stand_in
+from benchmarks.common import stand_in
 from whisper_steer.audio.spectrogram import window_mel
 from whisper_steer.data.clips import Audio
+from whisper_steer.eval.provenance import machine
 from whisper_steer.steer.steering import Steering
 
 SIZES = {

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.common import RATE, machine
+from benchmarks.common import RATE
+from whisper_steer.eval.provenance import machine
 
 CODE = """
 import re, threading, time

@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from whisper.model import AudioEncoder
 
-from benchmarks.common import machine, seconds, stand_in
+from benchmarks.common import seconds, stand_in
 from whisper_steer.encoders.prefix import Prefix
+from whisper_steer.eval.provenance import machine
 from whisper_steer.models.load import load_model
 from whisper_steer.steer.steering import Steering
 

@@ -17,6 +17,7 @@ from whisper_steer.data.own import manifest as from_manifest
 from whisper_steer.data.splits import stratified
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.eval.intervals import wilson
+from whisper_steer.eval.provenance import provenance
 from whisper_steer.fit.listening import Heard, hard_speech, hear
 from whisper_steer.gate.conformal import smallest_promise
 from whisper_steer.models.load import load_model
@@ -46,6 +47,7 @@ def main(
     gates = {name: each.artifact.gate for name, each in chosen.items()}
     prefix = Prefix(encoder, points.pop(), fast=True)
     found = hear(prefix, gates, [*other, *spoken, *strained], split)
+    click.echo(provenance(model, encoder, None, [*other, *spoken, *strained]) + "\n")
     click.echo(
         "| steering | gate | threshold | speech suppressed | spoken steps lost | let through | of voice classes "
         "| hard speech suppressed |\n|" + "---|" * 8

@@ -26,7 +26,7 @@ from whisper.audio import FRAMES_PER_SECOND
 from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import Whisper
 
-from benchmarks.common import RATE, machine, steering_for
+from benchmarks.common import RATE, steering_for
 from whisper_steer.data.clips import Audio, Clip
 from whisper_steer.data.load import load
 from whisper_steer.data.recordings import STYLES, Part, Script, levelled
@@ -34,6 +34,7 @@ from whisper_steer.data.splits import stratified
 from whisper_steer.errors import ArtifactError
 from whisper_steer.eval import conditions, intervals, recordings
 from whisper_steer.eval.metrics import Output
+from whisper_steer.eval.provenance import machine
 from whisper_steer.eval.report import table
 from whisper_steer.models.load import load_model
 from whisper_steer.runtimes.results import Clips, end_of_clip, flat, in_whole_frames, until

@@ -26,7 +26,7 @@ import torch
 import whisper
 from faster_whisper.vad import SpeechTimestampsMap
 
-from benchmarks.common import RATE, machine, steering_for
+from benchmarks.common import RATE, steering_for
 from whisper_steer import transcribe
 from whisper_steer.data.clips import Audio, Clip
 from whisper_steer.data.load import load
@@ -35,6 +35,7 @@ from whisper_steer.data.splits import stratified
 from whisper_steer.errors import ArtifactError
 from whisper_steer.eval import conditions, recordings, vads
 from whisper_steer.eval.metrics import Output
+from whisper_steer.eval.provenance import provenance
 from whisper_steer.eval.report import table
 from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.formats.ct2_save import save_ct2
@@ -99,7 +100,8 @@ def main() -> None:
             make = faster_systems if options.runtime == "faster" else batched_systems
             systems = make(plain, steered, common)
         print(
-            f"{machine()}; {options.model}, {options.runtime}, temperatures {options.temperatures}",
+            f"{provenance(options.model, model.encoder, steering.artifact, made)}\n{options.runtime}, "
+            f"temperatures {options.temperatures}",
             flush=True,
         )
         for style in dict.fromkeys(clip.condition for clip in made):

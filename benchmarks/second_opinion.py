@@ -15,12 +15,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common import machine, steering_for
+from benchmarks.common import steering_for
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.load import load
 from whisper_steer.errors import ArtifactError
 from whisper_steer.eval.curves.bench import pick
 from whisper_steer.eval.metrics import has_text, word_counts
+from whisper_steer.eval.provenance import machine
 from whisper_steer.eval.report import table
 from whisper_steer.fit.listening import hard_speech
 from whisper_steer.models.load import load_model

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from whisper.model import AudioEncoder
 
-from benchmarks.common import machine, stand_in
+from benchmarks.common import stand_in
+from whisper_steer.eval.provenance import machine
 
 RUNS = 15
 CODE = """

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 import whisper
 
-from benchmarks.common import RATE, machine, mixed, sounds, steering_for
+from benchmarks.common import RATE, mixed, sounds, steering_for
 from whisper_steer import transcribe
 from whisper_steer.errors import ArtifactError
+from whisper_steer.eval.provenance import machine
 from whisper_steer.faster import BatchedInferencePipeline, WhisperModel
 from whisper_steer.formats.ct2_save import save_ct2
 from whisper_steer.models.load import load_model

@@ -2,9 +2,9 @@
 
 The first blocks of the encoder and the gate run, nothing is decoded. The gate hears speech in a clip where it finds a
 span of it; a clip without one comes out empty in mode "skip", and non-speech with one gets whatever text stock writes
-there. Silero VAD, at faster-whisper's defaults, judges the same clips, and so does FireRedVAD where it is installed. A
-second table shows how much speech is lost where it is hard to hear (`hard_speech.py`), a third whether the promise
-holds (`verdicts.py`).
+there. Silero VAD, its own package at faster-whisper's defaults, judges the same clips, and so does FireRedVAD where it
+is installed. A second table shows how much speech is lost where it is hard to hear (`hard_speech.py`), a third whether
+the promise holds (`verdicts.py`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from whisper_steer.steer.steering import Steering, steering_for
 
 from . import hard_speech, vads
 from .intervals import wilson
+from .provenance import provenance
 from .verdicts import promise_table, verdicts
 
 SYSTEMS = {"gate": "gate", "silero": "Silero VAD", "firered": "FireRedVAD"}
@@ -79,6 +80,7 @@ def check_gate(
     if out is not None:
         rows = {"clips": judged, "hard": strained, "promise": promised}
         write_whole(out, json.dumps({"steering": chosen.describe(), **rows}))
+    click.echo(provenance(model, encoder, chosen.artifact, clips) + "\n")
     click.echo(table(judged, chosen.threshold))
     if strained:
         click.echo("\n" + hard_table(strained))

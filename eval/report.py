@@ -29,8 +29,9 @@ def heading(results: dict[str, Any]) -> str:
     lines = [
         f"# Benchmark {results['id']}",
         "",
-        f"Model `{config['model'].rsplit('/', 1)[-1]}` (weights {results['model']['fingerprint'][:12]}); "
-        f"{len(results['clips'])} clips of split `{config['split']}`, limit {config['limit'] or 'none'} per data set; "
+        results["provenance"],
+        "",
+        f"Clips of split `{config['split']}`, limit {config['limit'] or 'none'} per data set; "
         f"seed {config['seed']}; temperatures {', '.join(f'{t:g}' for t in config['temperatures'])}; "
         f"{'no timestamps' if config['without_timestamps'] else 'timestamps'}"
         + (f"; at most {config['sample_len']} tokens a window" if config["sample_len"] else "")

@@ -9,18 +9,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from whisper_steer.errors import DataError
 from whisper_steer.files.card import read_json
 
 from .metrics import Output
+from .provenance import provenance
 from .runner import Run, unpack, write_json
 from .summary import summarise
 
 SCHEMA = 1
 RESULTS = "results.json"
-PACKAGES = ("whisper-steer", "openai-whisper", "faster-whisper", "torch", "jiwer", "numpy", "scipy")
+PACKAGES = (
+    "whisper-steer",
+    "openai-whisper",
+    "faster-whisper",
+    "silero-vad",
+    "torch",
+    "jiwer",
+    "numpy",
+    "scipy",
+)
 
 
 def build(run: Run, cost: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -43,7 +51,9 @@ def build(run: Run, cost: list[dict[str, Any]] | None = None) -> dict[str, Any]:
         },
         "versions": {name: package_version(name) for name in PACKAGES}
         | {"python": platform.python_version()},
-        "threads": torch.get_num_threads(),
+        "provenance": provenance(
+            run.config.model, run.session.model.encoder, run.session.artifact, run.clips
+        ),
         "systems": [
             {
                 "name": s.name,
