@@ -11,16 +11,23 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from bench import artifact_folder, corpus
 from helpers import FILES, ONCE, QUICK, contents, make_artifact, run
 from whisper.model import Whisper
 
 import whisper_steer
 from whisper_steer.audio.load import load_audio
+from whisper_steer.data.clips import Clip
+from whisper_steer.eval import runner
+from whisper_steer.fit.pipeline import Plan, fit
+from whisper_steer.sae.plan import Plan as Training
 from whisper_steer.steer.artifact import Artifact
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes can be forked here")
@@ -162,3 +169,106 @@ def test_samples_of_any_type_are_taken_or_refused(
             assert kind in ("int64", "complex64", "bool") and "is of" in str(error)
         else:
             assert kind in ("float16", "float64", "int16")
+
+
+def killed_after(records: int, work: Callable[[], object]) -> Callable[[], None]:
+    """The same, ended by SIGKILL when the benchmark has so many records to write."""
+    real, left = runner.as_line, [records]
+
+    def as_line(record: dict[str, Any]) -> str:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(record)
+
+    def killed() -> None:
+        runner.as_line = as_line  # type: ignore[assignment]
+        work()
+
+    return killed
+
+
+def test_a_killed_benchmark_goes_on_to_the_same_figures(
+    tmp_path: Path, tiny_model: Whisper, tiny_path: Path
+) -> None:
+    """Killed while it writes its description, and while it transcribes; each time the same command goes on."""
+    args = [
+        "benchmark",
+        "--model",
+        tiny_path,
+        "--data",
+        f"manifest:{corpus(tmp_path)}",
+        "--temperatures",
+        "0",
+    ]
+    args += [
+        "--steering",
+        artifact_folder(tiny_model, tmp_path),
+        "--systems",
+        "stock,vad-cut,ours-skip",
+        "--out",
+    ]
+    assert run(*args, tmp_path / "whole").exit_code == 0
+    out = tmp_path / "killed"
+    for killed in (partial(killed_at, 1), partial(killed_after, 3), partial(killed_after, 5)):
+        assert in_child(killed(lambda: run(*args, out))) == -signal.SIGKILL
+        assert not (out / "results.json").exists()
+    assert run(*args, out).exit_code == 0
+    texts = [
+        [
+            (r["clip"], r["system"], r["text"])
+            for r in json.loads((folder / "results.json").read_text())["records"]
+        ]
+        for folder in (tmp_path / "whole", out)
+    ]
+    assert texts[0] == texts[1] != []
+
+
+def test_a_killed_fit_goes_on_to_the_same_artifact(
+    tmp_path: Path, tiny_model: Whisper, loud_is_speech: None
+) -> None:
+    """Killed as it puts down the activations of the SAE, a checkpoint of its training, and those of the gate."""
+    rng = np.random.default_rng(0)
+    clips = [
+        Clip(kind, split, f"{split}{i}", (rng.normal(size=16000) * level).astype(np.float32), kind)
+        for split in ("fit", "choose")
+        for i in range(4)
+        for kind, level in (("speech", 0.3), ("nonspeech", 0.01))
+    ]
+    plan = Plan(
+        scenes=2, more_windows=2, speech_windows=2, nonspeech_windows=2, held_out=2, recordings=1, hard=1,
+        strength_windows=1, training=Training(k=4, expansion=2, steps=10, batch=64), conv_steps=4,
+    )  # fmt: skip
+
+    def fitted(work: Path, to: Path) -> Path:
+        return fit(tiny_model, clips, work, name="tiny", plan=plan).save(to)
+
+    whole = fitted(tmp_path / "work", tmp_path / "whole")
+    work = tmp_path / "killed-work"
+    for move in (1, 2, 4):
+        assert in_child(killed_at(move, lambda: fitted(work, tmp_path / "never"))) == -signal.SIGKILL
+    again = fitted(work, tmp_path / "again")
+    for name in ("steering.safetensors", "sae.safetensors"):
+        assert (again / name).read_bytes() == (whole / name).read_bytes()
+    assert not (tmp_path / "never").exists()
+
+
+def test_two_runs_on_one_output_leave_whole_transcripts(
+    tmp_path: Path, tiny_path: Path, wav_files: dict[str, Path], artifacts: dict[str, Path]
+) -> None:
+    """Whichever is last: no file is a mixture, and nothing else is left."""
+    args = [
+        "transcribe",
+        wav_files["tone"],
+        "--model",
+        tiny_path,
+        *QUICK,
+        "--steering",
+        artifacts["shut"],
+        "-o",
+    ]
+    assert run(*args, tmp_path / "alone").exit_code == 0
+    command = [sys.executable, "-c", "from whisper_steer.cli import main; main()", *map(str, args)]
+    both = [subprocess.Popen([*command, str(tmp_path / "both")], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(300) for process in both] == [0, 0]
+    assert contents(tmp_path / "both") == contents(tmp_path / "alone")
