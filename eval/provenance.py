@@ -21,8 +21,9 @@ from whisper_steer.steer.artifact import Artifact
 def provenance(model: str, encoder: nn.Module, artifact: Artifact | None, clips: Iterable[Clip]) -> str:
     """Model, steering, audio and machine, with what tells each from any other, in one line."""
     steering = "none" if artifact is None else f"`{artifact.name}` ({artifact.digest()})"
+    fingerprint = encoder_fingerprint(encoder).removeprefix("sha256:")[:12]
     return (
-        f"Model `{Path(model).name}` (encoder {encoder_fingerprint(encoder)[:12]}); steering {steering}; "
+        f"Model `{Path(model).name}` (encoder {fingerprint}); steering {steering}; "
         f"audio {audio(clips)}; {machine()}."
     )
 

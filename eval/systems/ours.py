@@ -6,11 +6,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, cast
 
 from torch import Tensor
+from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.model import Whisper
 
 import whisper_steer
 from whisper_steer.data.clips import Audio
 from whisper_steer.gate.hearing import Hearing
+from whisper_steer.runtimes.remember import with_or_without_prompt
 from whisper_steer.steer.steering import Mode, Steering
 
 from ..metrics import Output
@@ -48,11 +50,22 @@ class Ours(System):
 class OursSkip(Ours, Spans):
     name = "ours-skip"
     about = (
-        "whisper-steer, mode skip: stock decodes the spans of speech that the gate hears, and nothing else"
+        "whisper-steer, mode skip: stock decodes the spans of speech that the gate hears, and nothing else; "
+        "a window with far too little text without its prompt, too"
     )
+    whole = True
 
     def spans(self, session: Session, audio: Audio) -> Places:
-        return [(span.start, span.end) for span in self.listen(session, audio).spans]
+        hearing = self.listen(session, audio)
+        self.whole = hearing.whole
+        return [(span.start, span.end) for span in hearing.spans]
+
+    def decode(self, session: Session, mel: Tensor, options: DecodingOptions) -> DecodingResult:
+        def decode(options: DecodingOptions) -> DecodingResult:
+            return Spans.decode(self, session, mel, options)
+
+        found = decode(options)
+        return found if self.whole else with_or_without_prompt(session.model, mel, options, found, decode)
 
 
 @register

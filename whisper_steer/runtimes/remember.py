@@ -45,6 +45,26 @@ SHORTEST = 3.0
 SCORES = ("avg_logprob", "no_speech_prob", "compression_ratio")
 
 
+def with_or_without_prompt(
+    model: Whisper,
+    mel: Tensor,
+    options: DecodingOptions,
+    found: DecodingResult,
+    decode: Callable[[DecodingOptions], DecodingResult],
+) -> DecodingResult:
+    """What was ``found`` in a log-mel window (mels, 3000); where that is far too little text, and there was a prompt,
+    the likelier of it and of what ``decode`` finds without the prompt. Audio ends where the log-mel is 0 from then on.
+    """
+    if not options.prompt:
+        return found
+    seconds = int(mel.abs().amax(dim=0).count_nonzero()) / FRAMES_PER_SECOND
+    eot = get_tokenizer(model.is_multilingual, num_languages=model.num_languages).eot
+    written = sum(token < eot for token in found.tokens)
+    if seconds < SHORTEST or written >= FEWEST_TOKENS * seconds:
+        return found
+    return max(found, decode(replace(options, prompt=None)), key=lambda result: result.avg_logprob)
+
+
 class Remembering:
     """Stands in for a `Whisper` in stock's `transcribe`; what it gives is stock's, to the bit, but for what it mends.
 
@@ -98,10 +118,9 @@ class Remembering:
 
     def _decode(self, mel: Tensor, options: DecodingOptions) -> DecodingResult:
         found = self._guarded(options)
-        if self._mend_prompts and options.prompt and self._has_too_little(found, mel):
-            alone = self._guarded(replace(options, prompt=None))
-            return max(found, alone, key=lambda result: result.avg_logprob)
-        return found
+        if not self._mend_prompts:
+            return found
+        return with_or_without_prompt(self._model, mel, options, found, self._guarded)
 
     def loop_mended(self, segment: dict[str, Any]) -> bool:
         """Whether a segment of stock's result lies in a window in which a loop was mended: it has its scores."""
@@ -115,14 +134,6 @@ class Remembering:
             self._unit = unit
             self._mended.add(tuple(getattr(found, name) for name in SCORES))
         return found
-
-    def _has_too_little(self, found: DecodingResult, mel: Tensor) -> bool:
-        """Whether a window's text is far shorter than its audio, which ends where the log-mel is 0 from then on."""
-        seconds = int(mel.abs().amax(dim=0).count_nonzero()) / FRAMES_PER_SECOND
-        model = self._model
-        eot = get_tokenizer(model.is_multilingual, num_languages=model.num_languages).eot
-        written = sum(token < eot for token in found.tokens)
-        return seconds >= SHORTEST and written < FEWEST_TOKENS * seconds
 
     @torch.no_grad()
     def _encode(self, mel: Tensor) -> Tensor:
