@@ -138,6 +138,30 @@ def test_long_spans_are_cut_where_speech_is_weakest(hearing: Hearing) -> None:
     assert hearing.chunks(30.0, [(0.0, 12.0)]) == [(10.0, 12.0)]
 
 
+def test_long_spans_are_cut_in_a_breath_where_there_is_one(hearing: Hearing) -> None:
+    """Not in the word before it, where the evidence happens to be weakest, nor in a pause that music fills."""
+    level = np.full(3000, 1.0, np.float32)
+    level[1525:1528] = 0.5  # a stop within a word
+    level[1600:1610] = 0.3  # a breath
+    level[1650:1700] = 0.1  # quiet, and surely speech
+    evidence = hearing.evidence.copy()
+    evidence[1400:1640] -= 1.0
+    heard = Hearing(evidence, 0.0, 120.0, level)
+    (_, cut) = heard.chunks(30.0)[1]
+    assert 64.0 <= cut <= 64.4
+
+
+def test_the_level_is_that_of_the_recording(prefix: Prefix, gate: Gate) -> None:
+    """In every window, also where two meet."""
+    audio = noise(40.0)
+    for second in (10, 35):
+        audio[second * 16000 : (second + 1) * 16000] *= 1e-3
+    level = listen(prefix, gate, audio, 0.0).level
+    assert level is not None and len(level) == 1000
+    quiet = np.flatnonzero(level < level.mean() - 0.3)
+    assert set(quiet[1:-1]) <= {*range(249, 277), *range(874, 902)} and len(quiet) >= 46
+
+
 @pytest.mark.parametrize("longest", [0.1, 0.5, 7.77, 29.99])
 def test_pieces_are_never_longer_than_asked_for(longest: float) -> None:
     rng = np.random.default_rng(0)

@@ -26,6 +26,8 @@ STEPS = N_SAMPLES // STEP_SAMPLES
 OVERLAP = 3 * SAMPLE_RATE
 """samples that two windows share; each decides on its half of them"""
 BATCH_ON_GPU = 16
+QUIET_STEPS = 7
+"""0.28 s: longer than a stop within a word, shorter than a breath"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ class Hearing:
     """logit from which on a step is speech"""
     seconds: float
     """length of the recording"""
+    level: Evidence | None = None
+    """(steps,) the mean of the log-mel there, as loud as Whisper hears it"""
 
     @cached_property
     def spans(self) -> list[Span]:
@@ -64,17 +68,27 @@ class Hearing:
     ) -> list[tuple[float, float]]:
         """The spans, in a user's clips where there are any, as pieces of at most ``longest`` seconds.
 
-        A longer one is cut where the evidence is weakest, in the second half of the piece that is cut off.
+        A longer one is cut in the second half of the piece that is cut off: among the quarter of the steps with the
+        weakest evidence where it is quietest. The gate hears seconds at once, and would cut into words by itself.
         """
         pieces = []
         for start, end in self.within([(0.0, self.seconds)] if clips is None else clips):
             while end - start > longest:
                 first, last = (round(t / STEP_SECONDS) for t in (start + longest / 2, start + longest))
-                cut = (first + int(np.argmin(self.evidence[first:last]))) * STEP_SECONDS
+                cut = (first + self._weakest(first, last)) * STEP_SECONDS
                 pieces.append((start, round(cut, 2)))
                 start = round(cut, 2)
             pieces.append((start, end))
         return pieces
+
+    def _weakest(self, first: int, last: int) -> int:
+        """Where to cut between two steps, counted from the first."""
+        evidence = self.evidence[first:last]
+        if self.level is None:
+            return int(np.argmin(evidence))
+        loud = np.convolve(np.pad(self.level, QUIET_STEPS // 2, mode="edge"), np.ones(QUIET_STEPS), "valid")
+        weak = evidence <= np.sort(evidence)[len(evidence) // 4]
+        return int(np.argmin(np.where(weak, loud[first:last], np.inf)))
 
 
 def listen(
@@ -116,17 +130,18 @@ def _stitched(
 ) -> Hearing:
     """``window``: the log-mel (mels, 3000) of the window that begins at a sample of n."""
     steps = -(-n // STEP_SAMPLES)
-    evidence = np.full(steps, -np.inf, np.float32)
+    evidence, level = np.full(steps, -np.inf, np.float32), np.zeros(steps, np.float32)
     size = batch or (1 if prefix.device.type == "cpu" else BATCH_ON_GPU)
     starts = window_starts(n)
     gate = gate.to(prefix.device)
     for i in range(0, len(starts), size):
         chosen = starts[i : i + size]
         mels = torch.stack([window(start) for start in chosen])
-        for start, found in zip(chosen, _judged(prefix, gate, mels), strict=True):
+        loud = mels.float().mean(dim=1).reshape(len(chosen), STEPS, -1).mean(dim=2).cpu().numpy()
+        for start, found, heard in zip(chosen, _judged(prefix, gate, mels), loud, strict=True):
             kept, there = kept_of(start, steps)
-            evidence[there] = found[kept]
-    return Hearing(evidence, threshold, n / SAMPLE_RATE)
+            evidence[there], level[there] = found[kept], heard[kept]
+    return Hearing(evidence, threshold, n / SAMPLE_RATE, level)
 
 
 def window_starts(n: int) -> list[int]:
