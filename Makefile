@@ -41,6 +41,7 @@ LOGS := $(wildcard benchmarks/results/saelog-*.json benchmarks/results/gates-*.j
 results: setup
 	for log in $(LOGS); do $(BIN)/python -m whisper_steer.lab.report $$log > $${log%.json}.md || exit 1; done
 	$(BIN)/python -m benchmarks.laboratory_summary
+	$(BIN)/python -m benchmarks.derived
 	$(BIN)/python -m benchmarks.tables
 
 docs: setup

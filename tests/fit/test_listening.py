@@ -10,6 +10,7 @@ from whisper_steer.data.clips import Clip
 from whisper_steer.data.recordings import recordings
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.fit.listening import Heard, calibrate, compare, hear
+from whisper_steer.gate.conformal import conformal_threshold
 from whisper_steer.gate.hearing import listen
 from whisper_steer.gate.kinds import Linear
 
@@ -74,3 +75,14 @@ def test_each_clip_is_heard_as_a_users_is(
         75 * len(recording.utterances), abs=2 * len(recording.utterances)
     )
     assert len(recording.utterances) > 0
+
+
+def test_what_harder_speech_loses_more_is_taken_off_the_curve() -> None:
+    """Else a gate fitted from synthesised voices has a threshold that lets through all that comes near speech."""
+    evidence = np.arange(100, dtype=np.float32)
+    heard = [Heard(evidence, np.ones(100, bool), [(0, 100)], "speech")]
+    plain, eased = (calibrate(heard, harder).curve for harder in (0.0, 0.2))
+    assert torch.equal(plain[:, 0], eased[:, 0])
+    assert torch.allclose(eased[:, 1], (plain[:, 1] - 0.2).clamp(min=0))
+    n = len(heard)
+    assert conformal_threshold(eased, n, 0.6) > conformal_threshold(plain, n, 0.6)

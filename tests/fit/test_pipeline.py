@@ -14,7 +14,7 @@ from whisper_steer.data.pack import PACK
 from whisper_steer.data.splits import select
 from whisper_steer.encoders.fingerprint import bfloat16_fingerprint, encoder_fingerprint
 from whisper_steer.errors import FitError
-from whisper_steer.fit.pipeline import PACK_GATE, Plan, fit, held_out
+from whisper_steer.fit.pipeline import PACK_IS_HARDER, Plan, fit, held_out
 from whisper_steer.gate.kinds import Linear
 from whisper_steer.sae.model import SAE
 from whisper_steer.sae.plan import Plan as Training
@@ -158,8 +158,11 @@ def test_a_fit_from_the_pack_takes_its_own_gate(
     """It must not ship the gate that is best on sounds as easy as the pack's."""
     from_pack = [replace(clip, dataset=PACK) for clip in clips]
     artifact = fit(tiny_model, from_pack, tmp_path, name="tiny", plan=PLAN)
-    assert artifact.gate.kind == PACK_GATE
+    assert artifact.gate.kind == Linear.kind
     assert artifact.info["gates_compared"] == {}
+    assert artifact.info["calibration"]["harder_than_people"] == PACK_IS_HARDER
+    own = fit(tiny_model, clips, tmp_path / "own", name="tiny", plan=PLAN)
+    assert "harder_than_people" not in own.info["calibration"]
 
 
 def test_clips_that_choose_do_not_calibrate(clips: list[Clip]) -> None:

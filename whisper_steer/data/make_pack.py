@@ -21,19 +21,22 @@ import soundfile
 from tqdm import tqdm
 
 from whisper_steer.data import voices
-from whisper_steer.data.pack import FOLDER
+from whisper_steer.data.pack import FOLDER, WALK
 from whisper_steer.data.synthetic_speech import SR, Audio, Line, plan_speech, say
 from whisper_steer.files.disk import write_whole
+from whisper_steer.sounds import walks
 from whisper_steer.sounds.textures import RANDOM
 
 LINES = {"fit": 400, "choose": 240}
 """of speech, by split"""
-SHORTEST, LONGEST = 0.2, 12.0
-"""seconds of a line that is taken"""
+SHORTEST, LONGEST = {"fit": 0.2, "choose": 0.35}, 12.0
+"""seconds of a line that is taken; hardly anybody says a word in less than what calibrates"""
 OPUS_LEVEL = 0.93
 """libsndfile's compression level; about 22 kbit/s."""
 GAP = SR // 5
 """Zeros between the clips of a file, so that the codec does not smear one into the next."""
+WALKS, WALK_SECONDS, FIRST_WALK = 30, (2.0, 9.0), 5000
+"""walks of each model, how long they are, and the first seed"""
 CHOOSE_ONLY_SOUNDS = (
     "bells", "birds", "call_progress", "chip_music", "footsteps", "jackhammer", "organ", "radio_static", "scrape",
     "siren", "train", "waves",
@@ -82,7 +85,7 @@ def write_speech(
         offset = 0
         for number, line in enumerate(tqdm(islice(plan, n), total=n, unit="line", desc=f"speech, {split}")):
             x = spoken(line, np.random.default_rng([seed, len(split), number]))
-            if not SHORTEST <= len(x) / SR <= LONGEST:
+            if not SHORTEST[split] <= len(x) / SR <= LONGEST:
                 continue
             file.write(np.concatenate([x, np.zeros(GAP, np.float32)]))
             where = {"file": path.name, "offset": offset, "samples": len(x)}
@@ -93,13 +96,20 @@ def write_speech(
 
 
 def plan_nonspeech() -> list[dict[str, Any]]:
-    """The sounds of sounds.json; a third of each, or all of a held-out one, for choosing."""
+    """The sounds of sounds.json; a third of each, or all of a held-out one, for choosing. Then `WALKS` of each model of
+    recorded sounds, a third of them for choosing."""
     plan: list[dict[str, Any]] = []
     turn = Counter[str]()
     for name, seed, seconds, *_ in json.loads((FOLDER / "sounds.json").read_text(encoding="utf-8")):
         chosen = name in CHOOSE_ONLY_SOUNDS or turn[name] % (3 if name in RANDOM else 4) == 1
         plan.append({"name": name, "seed": seed, "seconds": seconds, "split": "choose" if chosen else "fit"})
         turn[name] += 1
+    for name in sorted(walks.load()):
+        rng = np.random.default_rng(FIRST_WALK)
+        for i in range(WALKS):
+            seconds = round(float(np.exp(rng.uniform(*np.log(WALK_SECONDS)))), 2)
+            split = "choose" if i % 3 == 1 else "fit"
+            plan.append({"name": f"{WALK}{name}", "seed": FIRST_WALK + i, "seconds": seconds, "split": split})
     return plan
 
 
@@ -121,7 +131,8 @@ def describe(folder: Path, lists: dict[str, list[dict[str, Any]]]) -> dict[str, 
         }
 
     return {
-        "what": "Clean synthesised speech and seeded synthetic non-speech for fitting steering without data.",
+        "what": "Clean synthesised speech and seeded synthetic non-speech for fitting steering without data; a part of "
+        "the sounds is drawn from models that were fitted to recordings.",
         "made_by": "python -m whisper_steer.data.make_pack --out whisper_steer/assets/calibration",
         "coding": f"Ogg Opus, 16 kHz mono, {sum(f.stat().st_size for f in folder.glob('*.ogg')) / 1e6:.2f} MB",
         "splits": {split: count(split) for split in LINES},
@@ -132,9 +143,12 @@ def describe(folder: Path, lists: dict[str, list[dict[str, Any]]]) -> dict[str, 
             "kokoro": "Kokoro-82M and its styles jf_alpha, jf_gongitsune, jf_nezumi, jf_tebukuro, jm_kumo: Apache-2.0, "
             "hexgrad; ONNX export: MIT, thewh1teagle",
             "joe": "Piper's en_US-joe-medium: data set CC0 (NabuCasa), fine-tuned from Piper's lessac; package MIT",
+            "walks": "models fitted to recordings of UrbanSound8K and ESC-50 (CC BY-NC 3.0), of Speech Commands' "
+            "background noise (CC BY 4.0), of Open Surge (CC BY, CC BY-SA, CC0), of Pixabay and Freesound (Creative "
+            "Commons); no recording is in them",
             "espeak-ng": "program under GPL-3.0-or-later; the audio it writes is not a derived work of the program",
         },
-        "limits": "No human recording is in it: few voices, made many by pitch, vocal tract and means of styles; other "
+        "limits": "No recording is in it: few voices, made many by pitch, vocal tract and means of styles; other "
         "languages with an American accent or by espeak-ng; fluent, read speech; both splits say the same English "
         "texts; no singing, shouting or crying.",
     }

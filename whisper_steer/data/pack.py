@@ -1,7 +1,7 @@
 """The calibration pack: speech of many synthesised voices, and synthetic non-speech, to fit steering without data.
 
 `load_pack()` reads it from the installed package. Speech is stored as two Ogg Opus files (one per split) with an
-index; non-speech is not stored but generated again from the seeds in the index. Most speech is near and
+index; non-speech is not stored but made again from the seeds in the index. Most speech is near and
 clean, some in a room, far, in noise or narrow; the fit's scenes add noise, telephone and gain. Splits are by speaker.
 `whisper_steer.data.make_pack` makes it.
 """
@@ -19,12 +19,14 @@ import soundfile
 
 from whisper_steer.data.clips import Audio, Clip, Split
 from whisper_steer.errors import DataError
-from whisper_steer.sounds import generate
+from whisper_steer.sounds import generate, walks
 from whisper_steer.sounds.textures import recorded
 
 PACK = "calibration-pack"
 """data set of its clips"""
 FOLDER = Path(__file__).parents[1] / "assets" / "calibration"
+WALK = "walk: "
+"""what the names of sounds that `whisper_steer.sounds.walks` draws begin with"""
 AS_MADE = ("silence", "dither")
 """sounds that no microphone takes"""
 SPLITS: tuple[Split, ...] = ("fit", "choose")
@@ -58,9 +60,12 @@ class Made:
 
 
 def recorded_sound(name: str, seconds: float, seed: int) -> Audio:
-    """`whisper_steer.sounds.generate`, as a microphone takes it."""
+    """`whisper_steer.sounds.generate`, or a walk, as a microphone takes it."""
     rng = np.random.default_rng([seed, zlib.crc32(f"recorded {name}".encode())])
-    samples = generate(name, seconds, seed)
+    if name.startswith(WALK):
+        samples = walks.walk(name.removeprefix(WALK), seconds, seed)
+    else:
+        samples = generate(name, seconds, seed)
     return samples if name in AS_MADE else np.asarray(recorded(rng, samples), np.float32)
 
 

@@ -18,6 +18,9 @@ from whisper_steer.fit import conv_gate
 from whisper_steer.gate.kinds import Gate, Linear, steps_of
 from whisper_steer.sae.model import Latents, normalise
 
+INVERSE_PENALTY, STRANGE_INVERSE_PENALTY = 0.5, 1e-4
+"""scikit-learn's ``C`` of the regressions; the latter where what is learned from is unlike what will be heard, as
+synthesised speech is unlike people: docs/pack.md has what it is worth"""
 STEPS = 80_000
 PADDING_SHARE = 0.1
 """of the steps behind the audio that may be drawn"""
@@ -27,9 +30,10 @@ def fit_gates(
     activations: Activations,
     latents: Latents | None = None,
     seed: int = 0,
-    conv_steps: int = conv_gate.Training.fewest_steps,
+    conv_steps: int | None = conv_gate.Training.fewest_steps,
+    inverse_penalty: float = INVERSE_PENALTY,
 ) -> dict[str, Gate]:
-    """A gate of each kind by its name; "sae" only with ``latents``. ``conv_steps`` are the fewest of the last one's
+    """A gate of each kind by its name; "sae" only with ``latents``, "conv" only with ``conv_steps``, the fewest of its
     training. Raises `FitError` where a class of steps is missing.
     """
     hidden, labels = sample(activations, seed)
@@ -37,18 +41,21 @@ def fit_gates(
         raise FitError("the gate needs speech and non-speech; no speech was found in the speech clips")
     mean = hidden.mean(dim=0)
     dense = normalise(hidden, mean)[0]
-    gates: dict[str, Gate] = {"dense": Linear(mean, *regression(dense, labels))}
+    gates: dict[str, Gate] = {"dense": Linear(mean, *regression(dense, labels, inverse_penalty))}
     if latents is not None:
-        gates["sae"] = Linear(mean, *regression(latents.encode(hidden)[0], labels), latents)
-    training = conv_gate.Training(fewest_steps=conv_steps, seed=seed)
-    gates["conv"] = conv_gate.fit(activations, mean, dense.std(dim=0) + 1e-6, training)
+        gates["sae"] = Linear(mean, *regression(latents.encode(hidden)[0], labels, inverse_penalty), latents)
+    if conv_steps is not None:
+        training = conv_gate.Training(fewest_steps=conv_steps, seed=seed)
+        gates["conv"] = conv_gate.fit(activations, mean, dense.std(dim=0) + 1e-6, training)
     return gates
 
 
-def regression(features: Tensor, labels: np.ndarray) -> tuple[Tensor, Tensor]:
+def regression(
+    features: Tensor, labels: np.ndarray, inverse_penalty: float = INVERSE_PENALTY
+) -> tuple[Tensor, Tensor]:
     """Weights (n_features,) and bias of a logistic regression in which both classes weigh the same."""
     mean, spread = features.mean(dim=0).numpy(), features.std(dim=0).numpy() + 1e-6
-    model = LogisticRegression(C=0.5, max_iter=1000, class_weight="balanced")
+    model = LogisticRegression(C=inverse_penalty, max_iter=1000, class_weight="balanced")
     model.fit((features.numpy() - mean) / spread, labels)
     weight = (model.coef_[0] / spread).astype(np.float32)
     return torch.from_numpy(weight), torch.tensor(float(model.intercept_[0] - weight @ mean))

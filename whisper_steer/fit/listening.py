@@ -135,11 +135,18 @@ def _wrong_at(threshold: float, heard: list[Heard], hard: list[Heard]) -> dict[s
     }
 
 
-def calibrate(heard: list[Heard]) -> Calibration:
-    """The promise's curve, and the strongest evidence in each clip without speech and in each pause of a recording."""
+def calibrate(heard: list[Heard], harder: float = 0.0, counting: float = 1.0) -> Calibration:
+    """The promise's curve, and the strongest evidence in each clip without speech and in each pause of a recording.
+
+    ``harder``: how much more (a share) of these utterances than of people's is lost at one threshold. ``counting``: the
+    share of the clips and pauses, those with the strongest evidence, that are as hard as recorded ones.
+    """
     losses = [loss for each in heard for loss in each.losses()]
-    nonspeech = [value for each in heard for value in _strongest(each)]
-    return Calibration(loss_curve(losses), len(losses), torch.tensor(nonspeech))
+    nonspeech = sorted((value for each in heard for value in _strongest(each)), reverse=True)
+    curve = loss_curve(losses)
+    curve[:, 1] = (curve[:, 1] - harder).clamp(min=0.0)
+    kept = nonspeech[: max(1, round(counting * len(nonspeech)))]
+    return Calibration(curve, len(losses), torch.tensor(kept))
 
 
 def hard_speech(speech: list[Clip], nonspeech: list[Clip], n: int, seed: int) -> list[Clip]:
