@@ -88,7 +88,12 @@ def written(row: list[str]) -> str:
 
 def filled(text: str, folder: Path = RESULTS) -> str:
     """A page with every marked table as its stored output has it. Raises `DataError`."""
-    return MARKED.sub(lambda m: m[1].rstrip("\n") + "\n\n" + stored(Spec.read(m["spec"]), folder), text)
+
+    def put(m: re.Match[str]) -> str:
+        gap = "" if m.string[m.end() : m.end() + 1] in ("", "\n") else "\n"
+        return m[1].rstrip("\n") + "\n\n" + stored(Spec.read(m["spec"]), folder) + gap
+
+    return MARKED.sub(put, text)
 
 
 def unmarked(text: str) -> list[str]:

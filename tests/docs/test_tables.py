@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.tables import ROOT, Spec, filled, pages, stored, unmarked
+from benchmarks import derived
+from benchmarks.tables import RESULTS, ROOT, Spec, filled, pages, stored, unmarked
 from whisper_steer.errors import DataError
 
 OUTPUT = """\
@@ -32,6 +33,15 @@ def test_every_table_is_its_stored_output(page: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_no_table_with_figures_is_without_a_source(page: Path) -> None:
     assert unmarked(page.read_text(encoding="utf-8")) == []
+
+
+def test_what_is_worked_out_of_outputs_is_up_to_date() -> None:
+    """README's figures, the speeds and the costs."""
+    assert (RESULTS / "derived.md").read_text(encoding="utf-8") == derived.text(), "make results"
+
+
+def test_a_new_table_stands_apart_from_the_text(results: Path) -> None:
+    assert filled("<!-- table: run.md 0 -->\n\nEnd.\n", results).endswith("| 97 |\n\nEnd.\n")
 
 
 def test_a_stale_table_is_put_right(results: Path) -> None:

@@ -37,7 +37,7 @@ pack, whose held-out sounds are too easy to tell gates by (docs/pack.md)"""
 
 PACK_IS_HARDER, PACK_COUNTS = 0.02, 0.2
 """of what the pack's voices say so much more is lost than of what people say, at thresholds at which of theirs 0.3 % or
-less is; and the share of its sounds that are as hard as recorded ones. Found on recordings of `choose`: docs/pack.md"""
+less is; and the share of its sounds that are as hard as recorded ones. Found on recordings of tiny.en: docs/pack.md"""
 
 TRAINING = Training(k=32, steps=400, batch=2048, learning_rate=1e-3)
 """of an SAE on an hour of audio on two CPU cores"""
