@@ -121,22 +121,13 @@ def strengths() -> str:
     rows = []
     for model in MODELS:
         card = json.loads((ROOT / "steering_vectors" / model / "card.json").read_text(encoding="utf-8"))
-        for edit, by_strength in find(card, "left_by_strength").items():
+        for edit, by_strength in card["left_by_strength"].items():
             left = [
                 f"{100 * each['text']:g} + {100 * each['kept']:g}" + (f" (a = {a})" if float(a) else "")
                 for a, each in by_strength.items()
             ]
             rows.append([model, edit, ", ".join(left)])
     return table(["model", "edit", "with text + kept, by strength"], rows)
-
-
-def find(card: dict[str, object], key: str) -> dict[str, dict[str, dict[str, float]]]:
-    """A part of a card, wherever it lies in it."""
-    if key in card:
-        return card[key]  # type: ignore[return-value]
-    return next(
-        find(part, key) for part in card.values() if isinstance(part, dict) and key in json.dumps(part)
-    )
 
 
 def text() -> str:

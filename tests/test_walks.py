@@ -83,8 +83,8 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path: Path) -> None:
         walks.load(tmp_path / "walks.safetensors")
 
 
-def test_the_models_hold_no_recording() -> None:
-    """No patch is of one recording alone: each is a mean, a class has ten times as many patches as means."""
+def test_the_models_are_far_coarser_than_the_recordings() -> None:
+    """Else the pack would ship recordings: each class has ten times as many patches of 40 ms as spectra for them."""
     for each in walks.load().values():
         course = each.course[each.course >= 0]
         assert len(course) / len(each.patches) >= 8 and PATCH * 10 == 40

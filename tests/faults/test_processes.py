@@ -192,22 +192,9 @@ def test_a_killed_benchmark_goes_on_to_the_same_figures(
     tmp_path: Path, tiny_model: Whisper, tiny_path: Path
 ) -> None:
     """Killed while it writes its description, and while it transcribes; each time the same command goes on."""
-    args = [
-        "benchmark",
-        "--model",
-        tiny_path,
-        "--data",
-        f"manifest:{corpus(tmp_path)}",
-        "--temperatures",
-        "0",
-    ]
-    args += [
-        "--steering",
-        artifact_folder(tiny_model, tmp_path),
-        "--systems",
-        "stock,vad-cut,ours-skip",
-        "--out",
-    ]
+    manifest, artifact = corpus(tmp_path), artifact_folder(tiny_model, tmp_path)
+    args = ["benchmark", "--model", tiny_path, "--data", f"manifest:{manifest}", "--temperatures", "0"]
+    args += ["--steering", artifact, "--systems", "stock,vad-cut,ours-skip", "--out"]
     assert run(*args, tmp_path / "whole").exit_code == 0
     out = tmp_path / "killed"
     for killed in (partial(killed_at, 1), partial(killed_after, 3), partial(killed_after, 5)):
@@ -257,16 +244,8 @@ def test_two_runs_on_one_output_leave_whole_transcripts(
     tmp_path: Path, tiny_path: Path, wav_files: dict[str, Path], artifacts: dict[str, Path]
 ) -> None:
     """Whichever is last: no file is a mixture, and nothing else is left."""
-    args = [
-        "transcribe",
-        wav_files["tone"],
-        "--model",
-        tiny_path,
-        *QUICK,
-        "--steering",
-        artifacts["shut"],
-        "-o",
-    ]
+    args = ["transcribe", wav_files["tone"], "--model", tiny_path, *QUICK]
+    args += ["--steering", artifacts["shut"], "-o"]
     assert run(*args, tmp_path / "alone").exit_code == 0
     command = [sys.executable, "-c", "from whisper_steer.cli import main; main()", *map(str, args)]
     both = [subprocess.Popen([*command, str(tmp_path / "both")], stdout=subprocess.DEVNULL) for _ in range(2)]

@@ -145,10 +145,10 @@ def describe(folder: Path, lists: dict[str, list[dict[str, Any]]]) -> dict[str, 
             "joe": "Piper's en_US-joe-medium: data set CC0 (NabuCasa), fine-tuned from Piper's lessac; package MIT",
             "walks": "models fitted to recordings of UrbanSound8K and ESC-50 (CC BY-NC 3.0), of Speech Commands' "
             "background noise (CC BY 4.0), of Open Surge (CC BY, CC BY-SA, CC0), of Pixabay and Freesound (Creative "
-            "Commons); no recording is in them",
+            "Commons); no recorded sound is in them",
             "espeak-ng": "program under GPL-3.0-or-later; the audio it writes is not a derived work of the program",
         },
-        "limits": "No recording is in it: few voices, made many by pitch, vocal tract and means of styles; other "
+        "limits": "No recorded sound is in it: few voices, made many by pitch, vocal tract and means of styles; other "
         "languages with an American accent or by espeak-ng; fluent, read speech; both splits say the same English "
         "texts; no singing, shouting or crying.",
     }

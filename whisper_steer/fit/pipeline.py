@@ -116,7 +116,7 @@ def fit(
     listening_point = gate_point or default_gate_point(len(encoder.blocks))
     data = split_up(clips)
     sources = (data["speech", "fit"], data["nonspeech", "fit"])
-    from_pack = all(clip.dataset == PACK for clip in clips)
+    from_pack = are_pack(clips)
 
     def run(
         at: str, label: str, n: int, make: Callable[..., Iterable[Window]], *args: list[Clip] | int
@@ -226,11 +226,16 @@ def split_up(clips: list[Clip]) -> dict[tuple[str, str], list[Clip]]:
     return data
 
 
+def are_pack(clips: list[Clip]) -> bool:
+    """Whether all of the clips are of the calibration pack."""
+    return all(clip.dataset == PACK for clip in clips)
+
+
 def held_out(speech: list[Clip], nonspeech: list[Clip], plan: Plan) -> tuple[list[Clip], list[Clip]]:
     """The clips to choose a gate by and those to calibrate it on; the former empty where no gate can be chosen."""
     rng = np.random.default_rng(plan.seed)
     spoken, other = halves(speech), halves(nonspeech)
-    if not (spoken[0] and other[0]) or all(clip.dataset == PACK for clip in [*speech, *nonspeech]):
+    if not (spoken[0] and other[0]) or are_pack([*speech, *nonspeech]):
         spoken, other = ([], speech), ([], nonspeech)
 
     def sample(half: int) -> list[Clip]:

@@ -10,7 +10,6 @@ speech as recorded is left out.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from whisper_steer.data.recordings import recordings
 from whisper_steer.data.splits import select
 from whisper_steer.encoders.prefix import Prefix
 from whisper_steer.encoders.record import Activations, record
+from whisper_steer.eval.provenance import machine
 from whisper_steer.eval.report import table
 from whisper_steer.fit import listening
 from whisper_steer.fit.conv_gate import Training, fit_steps
@@ -105,8 +105,7 @@ def main(
         cost = milliseconds(partial(gate.evidence, hidden))
         rows.append([name, *(spread([100 * each[key] for each in shares]) for key in SHARES), f"{cost:.1f}"])
     block = milliseconds(partial(prefix, mel))
-    machine = f"{platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    click.echo(f"{model}, {machine}; up to {point} {block:.0f} ms of processor time a half minute\n")
+    click.echo(f"{model}, {machine()}; up to {point} {block:.0f} ms of processor time a half minute\n")
     click.echo(table(["reads", *SHARES.values(), "ms"], rows))
 
 
